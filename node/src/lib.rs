@@ -1,1 +1,27 @@
-//! placeholder
+//! The body of a Belfry node: store, writer, HTTP, command line. Behaviour is `belfry-protocol`'s; this crate gives it
+//! disks, clocks and sockets.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`node`] | opening a data directory: lock, start-up check, threads |
+//! | [`writer`], [`flusher`] | the one writing thread (group commit), tiles to files |
+//! | [`store`], [`disk`] | SQLite and files |
+//! | [`ingest`] | bulk appends |
+//! | [`fsck`], [`audit`] | checking one's own ledger; verifying anybody's |
+//! | [`http`], [`cli`], [`config`], [`exit`] | what people and programs see |
+
+pub mod audit;
+pub mod cli;
+mod clock;
+pub mod config;
+pub mod disk;
+pub mod exit;
+mod flusher;
+pub mod fsck;
+mod http;
+pub mod ingest;
+mod lock;
+mod log;
+pub mod node;
+pub mod store;
+pub mod writer;

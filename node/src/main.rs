@@ -1,1 +1,5 @@
-fn main() {}
+//! The binary `belfry`.
+
+fn main() {
+    std::process::exit(belfry_node::cli::main());
+}

@@ -1,7 +1,29 @@
 //! What Belfry nodes say and how they must behave.
 //!
 //! This crate does no I/O: no socket, file, clock, thread or randomness. Time and seeds come in as values.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`tlog`] | RFC 6962 trees: hashing, tiles, proofs, strict verifiers |
+//! | [`note`], [`checkpoint`], [`cosignature`], [`proof_file`], [`policy`], [`witness`] | the C2SP text formats |
+//! | [`cert`], [`fork`], [`day`] | key certificates, fork proofs, day digests |
+//! | [`scrub`], [`entry`] | from a caller's draft to a leaf: scrubbed, canonical, committed, hashed |
+//! | [`engine`] | the state machine of a node, over a storage trait |
+
+#![deny(missing_docs)]
 
 pub mod base64;
+pub mod cert;
+pub mod checkpoint;
+pub mod cosignature;
+pub mod day;
+pub mod engine;
+pub mod entry;
+pub mod fork;
 pub mod hex;
+pub mod note;
+pub mod policy;
+pub mod proof_file;
+pub mod scrub;
 pub mod tlog;
+pub mod witness;

@@ -1,0 +1,3 @@
+-- Private payloads, each sealed with its own key; erasing deletes the row and with it the key.
+CREATE TABLE payload (id BLOB PRIMARY KEY, entry INTEGER NOT NULL, key BLOB NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX payload_entry ON payload (entry);

@@ -1,0 +1,147 @@
+//! `belfry audit verify`: decides what it was given and verifies it against a key or policy that the auditor brings.
+
+use super::args::VerifyArgs;
+use super::context::Context;
+use crate::audit::source::Source;
+use crate::audit::{receipt, tree};
+use crate::exit::{Code, Failure};
+use belfry_protocol::fork::ForkProof;
+use belfry_protocol::note::VerifierKey;
+use belfry_protocol::policy::Policy;
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// Largest receipt or fork proof that is read, in bytes.
+const LARGEST_FILE: u64 = 4 << 20;
+
+pub(super) fn verify(context: &Context, args: &VerifyArgs) -> Result<(), Failure> {
+    let web = args.target.starts_with("http://") || args.target.starts_with("https://");
+    if web || Path::new(&args.target).is_dir() {
+        return verify_tree(context, args);
+    }
+    let bytes = read(Path::new(&args.target))?;
+    if bytes.starts_with(b"{") {
+        verify_fork(context, args, &bytes)
+    } else {
+        verify_receipt(context, args, &bytes)
+    }
+}
+
+fn verify_tree(context: &Context, args: &VerifyArgs) -> Result<(), Failure> {
+    let key = log_key(args)?;
+    let source = Source::open(&args.target)?;
+    let size = tree::checkpoint(&source, &key)?.size;
+    let bar = context.out.progress(Some(size), "entries");
+    let began = std::time::Instant::now();
+    let verified = tree::verify(&source, &key, args.strict, |count| bar.set_position(count))?;
+    bar.finish_and_clear();
+    let checkpoint = &verified.checkpoint;
+    let json = json!({
+        "ok": true, "what": "tree", "origin": checkpoint.origin, "size": checkpoint.size,
+        "root": checkpoint.root.to_hex(), "bytes": verified.bytes, "seconds": began.elapsed().as_secs_f64(),
+    });
+    context.out.result(
+        &format!(
+            "verified: {} entries of {} hash to the signed root {}",
+            checkpoint.size, checkpoint.origin, checkpoint.root
+        ),
+        &json,
+    )
+}
+
+fn verify_receipt(context: &Context, args: &VerifyArgs, bytes: &[u8]) -> Result<(), Failure> {
+    let policy = policy(args)?;
+    let entry = args.entry.as_deref().map(read).transpose()?;
+    let verified = receipt::verify(bytes, &policy, entry)?;
+    let checkpoint = &verified.proved.checkpoint;
+    let witnesses: Vec<&str> = verified
+        .proved
+        .standing
+        .counted
+        .iter()
+        .map(|one| one.name.as_str())
+        .collect();
+    let entry: Value = serde_json::from_slice(&verified.entry).unwrap_or(Value::Null);
+    let vouched = if witnesses.is_empty() {
+        "nobody but the log itself vouches for this digest".to_owned()
+    } else {
+        format!("witnesses: {}", witnesses.join(", "))
+    };
+    let json = json!({
+        "ok": true, "what": "receipt", "origin": checkpoint.origin, "index": verified.proved.index,
+        "size": checkpoint.size, "root": checkpoint.root.to_hex(), "witnesses": witnesses, "entry": entry,
+    });
+    context.out.result(
+        &format!(
+            "verified: entry {} of {} is in the ledger of {} entries\n{vouched}\n{}",
+            verified.proved.index,
+            checkpoint.origin,
+            checkpoint.size,
+            String::from_utf8_lossy(&verified.entry)
+        ),
+        &json,
+    )
+}
+
+/// A fork proof that holds is bad news, and ends with the code for it.
+fn verify_fork(context: &Context, args: &VerifyArgs, bytes: &[u8]) -> Result<(), Failure> {
+    let refused = |error: &dyn std::fmt::Display| {
+        Failure::new(
+            Code::VerificationFailed,
+            format!("the fork proof does not hold: {error}"),
+        )
+    };
+    let key = log_key(args)?;
+    let proof = ForkProof::parse(bytes).map_err(|error| refused(&error))?;
+    proof
+        .verify(std::slice::from_ref(&key))
+        .map_err(|error| refused(&error))?;
+    context.out.result(
+        &format!(
+            "the fork proof holds: {} signed two statements that cannot both be true",
+            key.name()
+        ),
+        &json!({ "ok": true, "what": "fork", "signer": key.name() }),
+    )?;
+    Err(Failure::new(Code::Fork, "a fork is proven")
+        .hint("do not trust this signer's newer statements; show the file to others"))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let cannot = |error: std::io::Error| {
+        Failure::new(
+            Code::Failed,
+            format!("cannot read {}: {error}", path.display()),
+        )
+    };
+    let length = std::fs::metadata(path).map_err(cannot)?.len();
+    if length > LARGEST_FILE {
+        return Err(Failure::new(
+            Code::VerificationFailed,
+            format!("{} is larger than any proof", path.display()),
+        ));
+    }
+    std::fs::read(path).map_err(cannot)
+}
+
+fn log_key(args: &VerifyArgs) -> Result<VerifierKey, Failure> {
+    let Some(given) = &args.key else {
+        return Err(Failure::new(Code::Usage, "no key to verify with")
+            .hint("give the log's key with --key VKEY or --key FILE; get it from the log's operator, not from the data"));
+    };
+    let text = if Path::new(given).is_file() {
+        std::fs::read_to_string(given)?
+    } else {
+        given.clone()
+    };
+    VerifierKey::parse(text.trim_end_matches('\n'))
+        .map_err(|error| Failure::new(Code::Usage, format!("--key: {error}")))
+}
+
+fn policy(args: &VerifyArgs) -> Result<Policy, Failure> {
+    match &args.policy {
+        None => receipt::log_only(&log_key(args)?),
+        Some(path) => Policy::parse(&read(path)?)
+            .map_err(|error| Failure::new(Code::Usage, format!("{}: {error}", path.display()))),
+    }
+}

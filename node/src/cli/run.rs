@@ -1,0 +1,182 @@
+//! `belfry run`: the node in the foreground. Listens, says so, and ends cleanly on SIGTERM and Ctrl-C; SIGHUP reads the
+//! configuration again.
+
+use super::args::RunArgs;
+use super::context::Context;
+use crate::exit::{Code, Failure};
+use crate::http::{self, App};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// How long open requests may take after a stop was asked for.
+const GRACE: Duration = Duration::from_secs(10);
+
+pub(super) fn run(context: &Context, args: &RunArgs) -> Result<(), Failure> {
+    let mut flags = BTreeMap::new();
+    if args.allow_solo {
+        flags.insert("ledger.allow_solo", "true".to_owned());
+    }
+    if let Some(listen) = &args.listen {
+        flags.insert("http.listen", listen.clone());
+    }
+    let (config, _) = context.config(&flags)?;
+    crate::log::start(
+        &config.log_filter,
+        &config.log_format,
+        context.global.verbose,
+    )?;
+    if !config.allow_solo {
+        return Err(Failure::new(
+            Code::Recovering,
+            "this node belongs to no federation, and may not sign on its own",
+        )
+        .hint("start it with --allow-solo, or set ledger.allow_solo = true in config.toml"));
+    }
+    let node = context.open(&flags)?;
+    let app = Arc::new(App::new(node)?);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let served = runtime.block_on(serve(context, &app, &flags));
+    // Handlers that did not end within the grace period are dropped here, so that the node can be closed.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    if let Some(app) = Arc::into_inner(app) {
+        app.node.close();
+    }
+    let _ = std::fs::remove_file(context.layout.control_socket());
+    let _ = std::fs::remove_file(address_file(context));
+    served
+}
+
+/// Where scripts find the address of a node that listens on port 0.
+fn address_file(context: &Context) -> PathBuf {
+    context.layout.run().join("http.addr")
+}
+
+async fn serve(
+    context: &Context,
+    app: &Arc<App>,
+    flags: &BTreeMap<&'static str, String>,
+) -> Result<(), Failure> {
+    let wanted = app.node.config.http_listen;
+    let tcp = TcpListener::bind(wanted).await.map_err(|error| {
+        Failure::new(Code::Io, format!("cannot listen on {wanted}: {error}"))
+            .hint("another program may use the port; choose one with --listen or http.listen")
+    })?;
+    let socket = context.layout.control_socket();
+    let _ = std::fs::remove_file(&socket);
+    let unix = UnixListener::bind(&socket).map_err(|error| {
+        Failure::new(
+            Code::Io,
+            format!("cannot make {}: {error}", socket.display()),
+        )
+    })?;
+    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o600))?;
+    let address = tcp.local_addr()?;
+    std::fs::write(address_file(context), format!("{address}\n"))?;
+    let (stop, stopped) = watch::channel(false);
+    let until = |mut stopped: watch::Receiver<bool>| async move {
+        // A sender that is gone means stop, too.
+        let _ = stopped.wait_for(|stop| *stop).await;
+    };
+    let public = axum::serve(tcp, http::public(Arc::clone(app)))
+        .with_graceful_shutdown(until(stopped.clone()));
+    let control =
+        axum::serve(unix, http::control(Arc::clone(app))).with_graceful_shutdown(until(stopped));
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(async move { public.await });
+    tasks.spawn(async move { control.await });
+    announce(context, app, &address.to_string())?;
+    let ended = signals(context, app, flags).await;
+    app.ready.store(false, Ordering::Relaxed);
+    notify(&[sd_notify::NotifyState::Stopping]);
+    let _ = stop.send(true);
+    let all = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(GRACE, all).await.is_err() {
+        tracing::warn!("some requests did not end within 10 s and were dropped");
+    }
+    ended
+}
+
+fn announce(context: &Context, app: &App, address: &str) -> Result<(), Failure> {
+    let now = app.node.published();
+    context.out.result(
+        &format!("{} serves {} entries on http://{address}", app.node.config.name, now.size),
+        &json!({ "listening": format!("http://{address}"), "name": app.node.config.name, "size": now.size }),
+    )?;
+    let status = format!("solo, {} entries, http://{address}", now.size);
+    notify(&[
+        sd_notify::NotifyState::Ready,
+        sd_notify::NotifyState::Status(&status),
+    ]);
+    tracing::info!(%address, size = now.size, "ready");
+    Ok(())
+}
+
+/// Tells systemd, if it listens.
+fn notify(states: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "systemd could not be told");
+    }
+}
+
+/// Waits for the signal to stop; reloads on SIGHUP until then.
+async fn signals(
+    context: &Context,
+    app: &App,
+    flags: &BTreeMap<&'static str, String>,
+) -> Result<(), Failure> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            interrupted = tokio::signal::ctrl_c() => {
+                interrupted?;
+                return Err(Failure::new(Code::Interrupted, "interrupted; everything acknowledged is on disk"));
+            }
+            _ = hangup.recv() => reload(context, app, flags),
+        }
+    }
+}
+
+/// Applies what can change while running; keeps the old configuration if the new one is not valid.
+fn reload(context: &Context, app: &App, flags: &BTreeMap<&'static str, String>) {
+    let (config, _) = match context.config(flags) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            tracing::error!(%error, "the new configuration is not valid; the old one stays");
+            return;
+        }
+    };
+    app.public_entries.store(config.public, Ordering::Relaxed);
+    crate::log::set_filter(&config.log_filter);
+    let old = &app.node.config;
+    let restart = [
+        ("name", config.name != old.name),
+        ("role", config.role != old.role),
+        ("ledger.allow_solo", config.allow_solo != old.allow_solo),
+        (
+            "ledger.backup_retention_days",
+            config.backup_retention_us != old.backup_retention_us,
+        ),
+        ("http.listen", config.http_listen != old.http_listen),
+        (
+            "http.body_limit",
+            config.http_body_limit != old.http_body_limit,
+        ),
+        ("scrub.rules", config.scrub != old.scrub),
+    ];
+    for (key, _) in restart.iter().filter(|(_, changed)| *changed) {
+        tracing::warn!(key, "this change takes a restart");
+    }
+    tracing::info!("configuration reloaded");
+}

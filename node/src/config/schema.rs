@@ -1,0 +1,189 @@
+//! Every configuration key in one table, and the values they become.
+
+use super::Shown;
+use belfry_protocol::entry::time::DAY_US;
+use belfry_protocol::scrub::RulesetConfig;
+use std::net::SocketAddr;
+
+/// One configuration key.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Dotted name.
+    pub name: &'static str,
+    /// Default, as text.
+    pub default: &'static str,
+    /// What it does.
+    pub about: &'static str,
+}
+
+impl Key {
+    /// The environment variable that sets it.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("BELFRY_{}", self.name.replace('.', "_").to_uppercase())
+    }
+}
+
+/// All keys, except the rules under `[scrub.rules]`.
+pub const KEYS: &[Key] = &[
+    Key {
+        name: "name",
+        default: "",
+        about: "the node's name, which is its ledger's origin; fixed at init",
+    },
+    Key {
+        name: "role",
+        default: "factory",
+        about: "factory, tower, or both with a comma",
+    },
+    Key {
+        name: "ledger.allow_solo",
+        default: "false",
+        about: "sign digests without any tower, as long as this node belongs to no federation",
+    },
+    Key {
+        name: "ledger.public",
+        default: "false",
+        about: "serve entry bundles to everybody; checkpoint and hash tiles are always public",
+    },
+    Key {
+        name: "ledger.backup_retention_days",
+        default: "35",
+        about: "how long a backup may still hold an erased payload; stated in every erase entry",
+    },
+    Key {
+        name: "http.listen",
+        default: "127.0.0.1:9470",
+        about: "address and port of the HTTP listener; port 0: any",
+    },
+    Key {
+        name: "http.body_limit",
+        default: "33554432",
+        about: "largest request body in bytes; an NDJSON upload may hold many entries",
+    },
+    Key {
+        name: "log.filter",
+        default: "info",
+        about: "what is logged, e.g. info or belfry=debug",
+    },
+    Key {
+        name: "log.format",
+        default: "auto",
+        about: "auto, human or json; auto: human on a terminal",
+    },
+];
+
+/// The file that `init` writes; `{name}` is replaced.
+pub const EXAMPLE: &str = r#"# Belfry node. Flags beat BELFRY_* variables beat this file beat defaults.
+# `belfry config show --origin` lists every key and where its value comes from.
+name = "{name}"
+role = "factory"
+
+[ledger]
+# Until this node joins a federation it may sign digests on its own ("solo"). Nobody else vouches for them: a receipt
+# says so. Set to false to append without signing until the federation is founded.
+allow_solo = true
+# Serve entry bundles to everybody. Checkpoint and hash tiles are always public, private payloads never.
+public = false
+
+[http]
+listen = "127.0.0.1:9470"
+
+# What the scrubber does with what it finds: "drop", "token", "keep" or { mask = 4 }. Defaults suit most; for example:
+# [scrub.rules]
+# uuid = "keep"
+"#;
+
+/// The configuration of a node.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The node's name.
+    pub name: String,
+    /// Roles, e.g. `factory` or `factory,tower`.
+    pub role: String,
+    /// Whether digests may be signed without towers.
+    pub allow_solo: bool,
+    /// Whether entry bundles are served to everybody.
+    pub public: bool,
+    /// How long a backup may hold an erased payload, in microseconds.
+    pub backup_retention_us: i64,
+    /// HTTP listener.
+    pub http_listen: SocketAddr,
+    /// Largest request body in bytes.
+    pub http_body_limit: usize,
+    /// Log filter.
+    pub log_filter: String,
+    /// Log format.
+    pub log_format: String,
+    /// What the scrubber does with what it finds.
+    pub scrub: RulesetConfig,
+}
+
+impl Config {
+    /// Parses the values; an error names the key and what is wrong.
+    pub(super) fn from_shown(
+        shown: &Shown,
+        scrub: RulesetConfig,
+    ) -> Result<Self, (&'static str, String)> {
+        let text = |key: &'static str| shown.get(key).map_or("", |(value, _)| value.as_str());
+        let flag = |key: &'static str| match text(key) {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            other => Err((key, format!("{other:?} is neither true nor false"))),
+        };
+        let role = text("role").to_owned();
+        if role.is_empty()
+            || !role
+                .split(',')
+                .all(|role| matches!(role.trim(), "factory" | "tower"))
+        {
+            return Err((
+                "role",
+                format!("{role:?} is not factory, tower, or factory,tower"),
+            ));
+        }
+        let days: i64 = text("ledger.backup_retention_days")
+            .parse()
+            .ok()
+            .filter(|days| (0..=36_500).contains(days))
+            .ok_or((
+                "ledger.backup_retention_days",
+                "must be a number of days from 0 to 36500".to_owned(),
+            ))?;
+        let body_limit = text("http.body_limit")
+            .parse()
+            .ok()
+            .filter(|bytes| (1_024..=1 << 30).contains(bytes))
+            .ok_or((
+                "http.body_limit",
+                "must be a number of bytes from 1024 to 1073741824".to_owned(),
+            ))?;
+        let log_format = text("log.format").to_owned();
+        if !matches!(log_format.as_str(), "auto" | "human" | "json") {
+            return Err((
+                "log.format",
+                format!("{log_format:?} is not auto, human or json"),
+            ));
+        }
+        Ok(Self {
+            name: text("name").to_owned(),
+            role,
+            allow_solo: flag("ledger.allow_solo")?,
+            public: flag("ledger.public")?,
+            backup_retention_us: days * DAY_US,
+            http_listen: text("http.listen").parse().map_err(|_| {
+                (
+                    "http.listen",
+                    format!(
+                        "{:?} is no address like 127.0.0.1:9470",
+                        text("http.listen")
+                    ),
+                )
+            })?,
+            http_body_limit: body_limit,
+            log_filter: text("log.filter").to_owned(),
+            log_format,
+            scrub,
+        })
+    }
+}

@@ -1,0 +1,142 @@
+//! `fsck`: derives everything again from the entries and says exactly what is damaged. Reads only; repairs nothing.
+//!
+//! | checked | against |
+//! |---|---|
+//! | entries in bundles and rows | their form, their leaf hashes in tiles and rows |
+//! | tiles of every level, the head record | what the entries hash to |
+//! | signed digests | the log's key, and the root at their size |
+//! | day digests | the entries of their day, recomputed (R12) |
+//! | private payloads, erasures, idempotency rows | the leaves that promise them |
+//! | rows outside the tree | their checksums (R10); SQLite's own integrity check |
+
+mod day;
+mod promises;
+mod walk;
+
+use crate::exit::Failure;
+use crate::store::payloads::PayloadReader;
+use crate::store::{Layout, Reader};
+use belfry_protocol::engine::store::StoreError;
+use belfry_protocol::note::VerifierKey;
+use std::fmt;
+
+/// One thing that is damaged.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Problem {
+    /// What is damaged: a path, an entry, a row.
+    pub place: String,
+    /// How.
+    pub what: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.what)
+    }
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+pub struct Report {
+    /// Entries hashed.
+    pub entries: u64,
+    /// Digests verified.
+    pub digests: u64,
+    /// Day digests recomputed.
+    pub days: u64,
+    /// Private payloads opened and compared with their commitments.
+    pub payloads: u64,
+    /// What is damaged; at most [`KEPT_PROBLEMS`] of it.
+    pub problems: Vec<Problem>,
+    /// How much is damaged.
+    pub problem_count: u64,
+}
+
+/// Problems listed word for word: a lost disk has millions.
+pub const KEPT_PROBLEMS: usize = 1_000;
+
+impl Report {
+    fn problem(&mut self, place: impl Into<String>, what: impl Into<String>) {
+        self.problem_count += 1;
+        if self.problems.len() < KEPT_PROBLEMS {
+            self.problems.push(Problem {
+                place: place.into(),
+                what: what.into(),
+            });
+        }
+    }
+
+    /// Whether nothing is damaged.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.problem_count == 0
+    }
+}
+
+/// Checks a whole ledger as of one moment. `progress` is told the number of entries.
+///
+/// # Errors
+/// When the directory cannot be read at all; damage is in the report.
+pub fn run(
+    reader: &Reader,
+    log_key: &VerifierKey,
+    progress: impl FnMut(u64),
+) -> Result<Report, Failure> {
+    let mut report = Report::default();
+    for line in reader
+        .integrity()
+        .unwrap_or_else(|error| vec![error.to_string()])
+    {
+        report.problem("ledger.db", line);
+    }
+    let payloads = open_payloads(reader.layout(), &mut report);
+    let outcome = reader.at_one_moment(|reader| {
+        let head = match reader.head() {
+            Ok(head) => head,
+            Err(StoreError::Damaged(what)) => {
+                report.problem("ledger.db", what);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let digests = walk::digests(reader, log_key, &mut report);
+        let mut promised = promises::Promised::new(reader, payloads.as_ref(), &mut report);
+        walk::entries(
+            reader,
+            &head,
+            &digests,
+            &mut promised,
+            &mut report,
+            progress,
+        )?;
+        promised.finish(reader, &mut report);
+        walk::stray_tiles(reader.layout(), &head, &mut report);
+        Ok(())
+    });
+    match outcome {
+        Ok(()) => Ok(report),
+        Err(StoreError::Damaged(what)) => {
+            report.problem("ledger.db", what);
+            Ok(report)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn open_payloads(layout: &Layout, report: &mut Report) -> Option<PayloadReader> {
+    match PayloadReader::open(layout) {
+        Ok(payloads) => {
+            for line in payloads
+                .integrity()
+                .unwrap_or_else(|error| vec![error.to_string()])
+            {
+                report.problem("payloads.db", line);
+            }
+            Some(payloads)
+        }
+        Err(error) => {
+            report.problem("payloads.db", error.to_string());
+            None
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! The walk over all entries: hashes, tiles, head, digests. One bundle in memory at a time.
+
+use super::Report;
+use super::day::DayWalk;
+use super::promises::Promised;
+use crate::store::{Layout, Reader};
+use belfry_protocol::checkpoint::Checkpoint;
+use belfry_protocol::engine::ledger::Head;
+use belfry_protocol::engine::store::StoreError;
+use belfry_protocol::entry::leaf::{Content, Leaf};
+use belfry_protocol::note::{SignedNote, VerifierKey};
+use belfry_protocol::tlog::bundle;
+use belfry_protocol::tlog::compact::{CompactRange, Node};
+use belfry_protocol::tlog::hash::{Hash, leaf_hash};
+use belfry_protocol::tlog::proof::TileSource;
+use belfry_protocol::tlog::tile::{
+    Bundle, MAX_TILE_LEVEL, TILE_HEIGHT, TILE_WIDTH, Tile, hashes_at,
+};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Reads and verifies all kept digests; returns their roots by size.
+pub(super) fn digests(
+    reader: &Reader,
+    log_key: &VerifierKey,
+    report: &mut Report,
+) -> BTreeMap<u64, Hash> {
+    let mut roots = BTreeMap::new();
+    let rows = match reader.digests() {
+        Ok(rows) => rows,
+        Err(error) => {
+            report.problem("ledger.db, digest", error.to_string());
+            return roots;
+        }
+    };
+    for (size, note) in rows {
+        let checked = SignedNote::parse(note.as_bytes())
+            .map_err(|error| error.to_string())
+            .and_then(|note| Checkpoint::open(&note, log_key).map_err(|error| error.to_string()));
+        match checked {
+            Ok(checkpoint) if checkpoint.size == size => {
+                report.digests += 1;
+                roots.insert(size, checkpoint.root);
+            }
+            Ok(checkpoint) => {
+                report.problem(
+                    format!("digest {size}"),
+                    format!("it is for size {}", checkpoint.size),
+                );
+            }
+            Err(error) => report.problem(format!("digest {size}"), error),
+        }
+    }
+    roots
+}
+
+struct Walk<'a> {
+    reader: &'a Reader,
+    edge: CompactRange,
+    /// Hashes of the tile being filled, by level from 1.
+    upper: Vec<Vec<Hash>>,
+    day: DayWalk,
+}
+
+/// Hashes every entry and compares everything that follows from it.
+pub(super) fn entries(
+    reader: &Reader,
+    head: &Head,
+    digests: &BTreeMap<u64, Hash>,
+    promised: &mut Promised<'_>,
+    report: &mut Report,
+    mut progress: impl FnMut(u64),
+) -> Result<(), StoreError> {
+    let mut walk = Walk {
+        reader,
+        edge: CompactRange::default(),
+        upper: vec![Vec::new(); usize::from(MAX_TILE_LEVEL) + 2],
+        day: DayWalk::default(),
+    };
+    let size = head.size();
+    for index in 0..size.div_ceil(TILE_WIDTH) {
+        let (Some(wanted), Some(tile)) =
+            (Bundle::of_tree(index, size), Tile::of_tree(0, index, size))
+        else {
+            break;
+        };
+        let stored = match reader.tile(tile) {
+            Ok(stored) => Some(stored),
+            Err(error) => {
+                report.problem(tile.path(), error.to_string());
+                None
+            }
+        };
+        let bytes = match reader.bundle(wanted) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                report.problem(wanted.path(), error.to_string());
+                // Go on with the stored hashes, so that later damage is found too.
+                for leaf in stored.unwrap_or_default() {
+                    walk.push(leaf, digests, report);
+                }
+                continue;
+            }
+        };
+        for (position, entry) in bundle::entries(&bytes).flatten().enumerate() {
+            let at = index * TILE_WIDTH + position as u64;
+            let leaf = leaf_hash(entry);
+            if let Some(expected) = stored.as_ref().and_then(|stored| stored.get(position))
+                && *expected != leaf
+            {
+                report.problem(
+                    format!("entry {at}"),
+                    format!("it does not match its hash in {}", tile.path()),
+                );
+            }
+            match Leaf::parse(entry) {
+                Ok(parsed) => {
+                    if let (Content::Body(body), "day.digest", None) =
+                        (&parsed.content, parsed.kind.as_str(), &parsed.scrub)
+                    {
+                        walk.day.close(at, body, report);
+                    }
+                    promised.leaf(reader, at, &parsed, report);
+                }
+                Err(error) => report.problem(format!("entry {at}"), error.to_string()),
+            }
+            walk.push(leaf, digests, report);
+            report.entries += 1;
+        }
+        progress(walk.edge.end());
+    }
+    walk.finish(head, report);
+    Ok(())
+}
+
+impl Walk<'_> {
+    fn push(&mut self, leaf: Hash, digests: &BTreeMap<u64, Hash>, report: &mut Report) {
+        let (upper, day_start) = (&mut self.upper, self.day.range.start());
+        let mut of_today = Node {
+            height: 0,
+            index: self.edge.end(),
+            hash: leaf,
+        };
+        self.edge.push(leaf, |node| {
+            if node.start() >= day_start {
+                of_today = *node;
+            }
+            if u32::from(node.height).is_multiple_of(TILE_HEIGHT) {
+                upper[usize::from(node.height / 8)].push(node.hash);
+            }
+        });
+        self.day.range.absorb(of_today);
+        let size = self.edge.end();
+        if let Some(root) = digests.get(&size)
+            && *root != self.edge.root()
+        {
+            report.problem(
+                format!("digest {size}"),
+                format!("the entries have root {}", self.edge.root()),
+            );
+        }
+        for level in 1..=MAX_TILE_LEVEL {
+            if self.upper[usize::from(level)].len() as u64 == TILE_WIDTH {
+                let index = hashes_at(level, size) / TILE_WIDTH - 1;
+                self.compare(
+                    Tile {
+                        level,
+                        index,
+                        width: 256,
+                    },
+                    report,
+                );
+                self.upper[usize::from(level)].clear();
+            }
+        }
+    }
+
+    fn compare(&self, tile: Tile, report: &mut Report) {
+        let own = &self.upper[usize::from(tile.level)];
+        match self.reader.tile(tile) {
+            Ok(stored) => {
+                for (position, _) in stored
+                    .iter()
+                    .zip(own)
+                    .enumerate()
+                    .filter(|(_, (stored, own))| stored != own)
+                {
+                    report.problem(
+                        tile.path(),
+                        format!("hash {position} is not the root of what is below it"),
+                    );
+                }
+            }
+            Err(error) => report.problem(tile.path(), error.to_string()),
+        }
+    }
+
+    fn finish(&self, head: &Head, report: &mut Report) {
+        let size = self.edge.end();
+        for level in 1..=MAX_TILE_LEVEL {
+            if let Some(tile) = Tile::of_tree(level, hashes_at(level, size) / TILE_WIDTH, size)
+                && !self.upper[usize::from(level)].is_empty()
+            {
+                self.compare(tile, report);
+            }
+        }
+        if self.edge != head.edge {
+            report.problem(
+                "ledger.db, head",
+                "the right edge is not what the entries hash to",
+            );
+        }
+        if self.day.range != head.today {
+            report.problem(
+                "ledger.db, head",
+                "today's range is not what the entries hash to",
+            );
+        }
+        match self.reader.newest_digest() {
+            Ok(newest) if newest.as_ref().map(|(size, _)| *size) != head.signed => {
+                report.problem(
+                    "ledger.db, head",
+                    "the newest digest is not the one the head names",
+                );
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Files under `tiles/` that the ledger does not account for: a rolled-back database, or somebody else's files.
+pub(super) fn stray_tiles(layout: &Layout, head: &Head, report: &mut Report) {
+    let root = layout.tiles();
+    let mut open = vec![root.clone()];
+    while let Some(dir) = open.pop() {
+        let Ok(items) = std::fs::read_dir(&dir) else {
+            continue;
+        };
+        for item in items.flatten() {
+            let path = item.path();
+            if path.is_dir() {
+                if path != layout.tiles_tmp() {
+                    open.push(path);
+                }
+                continue;
+            }
+            if !is_accounted_for(&root, &path, head.size()) {
+                report.problem(
+                    path.display().to_string(),
+                    "no entry of the ledger belongs to this file",
+                );
+            }
+        }
+    }
+}
+
+fn is_accounted_for(root: &Path, path: &Path, size: u64) -> bool {
+    use belfry_protocol::tlog::tile::{Resource, parse_path, width_of};
+    let name = path.strip_prefix(root).ok().and_then(Path::to_str);
+    match name.and_then(parse_path) {
+        Some(Resource::Tile(tile)) => width_of(tile.level, tile.index, size) >= tile.width,
+        Some(Resource::Entries(bundle)) => width_of(0, bundle.index, size) >= bundle.width,
+        None => false,
+    }
+}

@@ -1,0 +1,377 @@
+//! Appending and reading entries over HTTP. A TCP request is all or nothing; the control socket streams any amount
+//! through the pipeline.
+
+use super::auth::{Caller, Door};
+use super::problem::{Problem, blocking};
+use super::state::App;
+use super::stream::body_reader;
+use crate::audit::receipt;
+use crate::clock;
+use crate::ingest::pipeline::{self, OnError, Plan};
+use crate::store::payloads::OsSealer;
+use crate::store::tokens::Scope;
+use crate::writer::{Answer, Request as WriterRequest};
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use belfry_protocol::engine::ledger::Places;
+use belfry_protocol::entry::draft::Idempotency;
+use belfry_protocol::entry::json::Json;
+use belfry_protocol::entry::{Batch, Draft, EntryError, Visibility};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Longest wait for a digest.
+const SIGN_PATIENCE: Duration = Duration::from_secs(10);
+/// Places listed one by one in an answer; beyond it first and count must do.
+const LISTED_PLACES: usize = 1_000;
+
+/// Query parameters of an append.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Parameters {
+    kind: Option<String>,
+    source: Option<String>,
+    tenant: Option<String>,
+    visibility: Option<String>,
+    envelope: Option<bool>,
+    dedupe: bool,
+    on_error: Option<String>,
+    wait: Option<String>,
+}
+
+pub(super) async fn append(
+    State(door): State<Door>,
+    Query(parameters): Query<Parameters>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let caller = door.caller(&headers, &[Scope::Append])?;
+    let template = template(&parameters, &caller)?;
+    if matches!(caller, Caller::Owner) {
+        return stream(door.app, parameters, template, body).await;
+    }
+    if parameters.dedupe || parameters.on_error.is_some() {
+        return Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "dedupe and on_error are for the control socket",
+        ));
+    }
+    let limit = door.app.node.config.http_body_limit;
+    let bytes = axum::body::to_bytes(body, limit).await.map_err(|_| {
+        Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the body is larger than {limit} bytes"),
+        )
+        .hint("send several smaller requests, or append large content by its SHA-256")
+    })?;
+    let lines = match headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+    {
+        Some(kind) if kind.starts_with("application/json") => false,
+        Some(kind) if kind.starts_with("application/x-ndjson") => true,
+        _ => {
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "the content type must be application/json or application/x-ndjson",
+            ));
+        }
+    };
+    let key = headers
+        .get("idempotency-key")
+        .map(|value| value.to_str().map(str::to_owned));
+    let key = key
+        .transpose()
+        .map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "the idempotency key is not ASCII"))?;
+    let envelope = parameters.envelope.unwrap_or(true);
+    let app = Arc::clone(&door.app);
+    let tenant = caller.tenant().map(str::to_owned);
+    let batch = blocking(move || {
+        make(
+            &app,
+            &bytes,
+            lines,
+            envelope,
+            &template,
+            key.as_deref(),
+            tenant.as_deref(),
+        )
+    })
+    .await?;
+    if batch.is_empty() {
+        return Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "the body holds no entry",
+        ));
+    }
+    let places = hand_over(&door.app, batch).await?;
+    answer(&door.app, &parameters, &places).await
+}
+
+fn template(parameters: &Parameters, caller: &Caller) -> Result<Draft, Problem> {
+    let tenant = match (caller.tenant(), &parameters.tenant) {
+        (Some(own), Some(other)) if own != other => {
+            return Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                format!("this token is for tenant {own:?}"),
+            ));
+        }
+        (Some(own), _) => Some(own.to_owned()),
+        (None, asked) => asked.clone(),
+    };
+    let visibility = match parameters.visibility.as_deref() {
+        None => None,
+        Some("public") => Some(Visibility::Public),
+        Some("private") => Some(Visibility::Private),
+        Some(_) => {
+            return Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                "visibility must be public or private",
+            ));
+        }
+    };
+    let source = match caller {
+        Caller::Owner => "control".to_owned(),
+        Caller::Token(token) => format!("api/{}", token.id),
+    };
+    Ok(Draft {
+        kind: parameters
+            .kind
+            .clone()
+            .unwrap_or_else(|| "audit.event".to_owned()),
+        time: clock::wall(),
+        source: parameters.source.clone().unwrap_or(source),
+        tenant,
+        body: Json::Null,
+        visibility,
+        idempotency: None,
+    })
+}
+
+/// Makes all entries of a request, or none; errors name the line.
+fn make(
+    app: &App,
+    bytes: &[u8],
+    lines: bool,
+    envelope: bool,
+    template: &Draft,
+    key: Option<&str>,
+    tenant: Option<&str>,
+) -> Result<Batch, Problem> {
+    let mut batch = Batch::default();
+    let items: Vec<&[u8]> = if lines {
+        bytes.split(|byte| *byte == b'\n').collect()
+    } else {
+        vec![bytes]
+    };
+    app.with_press(|press| {
+        for (number, item) in (1u64..).zip(items) {
+            let item = item.strip_suffix(b"\r").unwrap_or(item);
+            if lines && item.trim_ascii().is_empty() {
+                continue;
+            }
+            let mut draft = template.clone();
+            draft.idempotency = key.map(|key| {
+                Idempotency::ClientKey(if lines {
+                    format!("{key}#{number}")
+                } else {
+                    key.to_owned()
+                })
+            });
+            let made = if envelope {
+                Json::parse(item)
+                    .map_err(EntryError::from)
+                    .and_then(|value| Draft::from_envelope(value, &draft))
+                    .and_then(|draft| match (tenant, &draft.tenant) {
+                        (Some(own), Some(other)) if own != other => Err(EntryError::Field(
+                            format!("this token is for tenant {own:?}"),
+                        )),
+                        _ => press.add(&draft, &mut OsSealer, &mut batch),
+                    })
+            } else {
+                press.add_raw(item, &draft, &mut OsSealer, &mut batch)
+            };
+            made.map_err(|error| {
+                let place = if lines {
+                    format!("line {number}: ")
+                } else {
+                    String::new()
+                };
+                let nothing = if lines { "; nothing was appended" } else { "" };
+                let status = match error {
+                    EntryError::TooLong { .. } | EntryError::PayloadTooLong { .. } => {
+                        StatusCode::PAYLOAD_TOO_LARGE
+                    }
+                    _ => StatusCode::UNPROCESSABLE_ENTITY,
+                };
+                Problem::new(status, format!("{place}{error}{nothing}"))
+            })?;
+        }
+        Ok(batch)
+    })
+}
+
+async fn hand_over(app: &Arc<App>, batch: Batch) -> Result<Places, Problem> {
+    let (send, receive) = tokio::sync::oneshot::channel();
+    app.node.writer().try_send(
+        WriterRequest::Append(batch),
+        Box::new(move |result| drop(send.send(result))),
+    );
+    let stopped = || crate::writer::Failure::Stopped("the writer thread ended".to_owned());
+    match receive.await.unwrap_or_else(|_| Err(stopped()))? {
+        Answer::Appended(places) => Ok(places),
+        Answer::Erased(index) => Ok(Places {
+            first: index,
+            new: 1,
+            known: Vec::new(),
+        }),
+    }
+}
+
+async fn answer(
+    app: &Arc<App>,
+    parameters: &Parameters,
+    places: &Places,
+) -> Result<Response, Problem> {
+    let last = places.indices().map(|(index, _)| index).max().unwrap_or(0);
+    let mut published = app.node.writer().published();
+    match parameters.wait.as_deref() {
+        None | Some("durable") => {}
+        Some("signed") => {
+            if !app.node.config.allow_solo {
+                return Err(Problem::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "the entries are durable; this node signs nothing yet",
+                )
+                .hint("it belongs to no federation and ledger.allow_solo is false"));
+            }
+            let covered = published.wait_for(|now| now.signed > last);
+            if tokio::time::timeout(SIGN_PATIENCE, covered).await.is_err() {
+                return Err(Problem::new(
+                    StatusCode::GATEWAY_TIMEOUT,
+                    "the entries are durable and not signed yet",
+                ));
+            }
+        }
+        Some(_) => {
+            return Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                "wait must be durable or signed",
+            ));
+        }
+    }
+    let signed = published.borrow().signed;
+    let listed: Vec<Value> = places
+        .indices()
+        .take(LISTED_PLACES)
+        .map(|(index, new)| json!({ "index": index, "new": new }))
+        .collect();
+    let body = json!({
+        "first": places.indices().next().map(|(index, _)| index),
+        "appended": places.new,
+        "known": places.known.len(),
+        "entries": listed,
+        "stage": if signed > last { "signed" } else { "durable" },
+        "signed_size": signed,
+    });
+    let status = if places.new > 0 {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    Ok((status, axum::Json(body)).into_response())
+}
+
+/// Streams a body of any length through the pipeline.
+async fn stream(
+    app: Arc<App>,
+    parameters: Parameters,
+    template: Draft,
+    body: Body,
+) -> Result<Response, Problem> {
+    let on_error = match parameters.on_error.as_deref() {
+        None | Some("stop") => OnError::Stop,
+        Some("continue") => OnError::Continue,
+        Some(_) => {
+            return Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                "on_error must be stop or continue",
+            ));
+        }
+    };
+    let envelope = parameters.envelope.unwrap_or(false);
+    let plan = Plan {
+        template,
+        envelope,
+        on_error,
+        dedupe: parameters.dedupe,
+    };
+    let (reader, feed) = body_reader(body);
+    let feeding = tokio::spawn(feed);
+    let node = Arc::clone(&app);
+    let summary = blocking(move || Ok(pipeline::run(&node.node, &plan, reader, |_| {})?)).await;
+    feeding.abort();
+    let summary = summary?;
+    let rejected: Vec<Value> = summary
+        .rejected
+        .iter()
+        .map(|item| json!({ "item": item.label, "why": item.why }))
+        .collect();
+    Ok(axum::Json(json!({
+        "appended": summary.appended, "known": summary.known, "first": summary.first, "last": summary.last,
+        "rejected": rejected, "rejected_count": summary.rejected_count, "stopped": summary.stopped,
+        "signed_size": app.node.published().signed,
+    }))
+    .into_response())
+}
+
+pub(super) async fn read(
+    State(door): State<Door>,
+    Path(index): Path<u64>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    door.may_read_all(&headers)?;
+    let app = door.app;
+    let entry = blocking(move || {
+        Ok(app.with_reader(|reader| {
+            let size = reader.head()?.size();
+            if index < size {
+                Ok(Some(reader.entry(index, size)?))
+            } else {
+                Ok(None)
+            }
+        })?)
+    })
+    .await?;
+    let entry = entry
+        .ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, format!("there is no entry {index}")))?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], entry).into_response())
+}
+
+pub(super) async fn receipt(
+    State(door): State<Door>,
+    Path(index): Path<u64>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    door.may_read_all(&headers)?;
+    if index >= door.app.node.published().size {
+        return Err(Problem::new(
+            StatusCode::NOT_FOUND,
+            format!("there is no entry {index}"),
+        ));
+    }
+    let app = door.app;
+    let proof = blocking(move || {
+        Ok(app.with_reader(|reader| receipt::make(reader, index, &app.node.log_key))?)
+    })
+    .await?;
+    Ok((
+        [(header::CONTENT_TYPE, "text/plain; charset=utf-8")],
+        proof.to_string(),
+    )
+        .into_response())
+}

@@ -1,0 +1,90 @@
+//! What operators' tools ask for: liveness, readiness, metrics; and the control socket's own paths.
+
+use super::auth::Door;
+use super::problem::{Problem, blocking};
+use super::state::{App, RequestLabels};
+use crate::writer::{Answer, Request as WriterRequest};
+use axum::extract::{MatchedPath, Path, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+pub(super) async fn livez() -> &'static str {
+    "ok\n"
+}
+
+pub(super) async fn readyz(State(door): State<Door>) -> Response {
+    let stopped = door.app.node.published().stopped;
+    match (door.app.ready.load(Ordering::Relaxed), stopped) {
+        (true, None) => (StatusCode::OK, "ready\n").into_response(),
+        (_, Some(why)) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("the ledger stopped: {why}\n"),
+        )
+            .into_response(),
+        (false, None) => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response(),
+    }
+}
+
+pub(super) async fn metrics(State(door): State<Door>) -> Response {
+    let text = door.app.metrics.encode(&door.app.node);
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], text).into_response()
+}
+
+pub(super) async fn status(State(door): State<Door>) -> Result<axum::Json<Value>, Problem> {
+    let app = Arc::clone(&door.app);
+    let (head, incarnation) =
+        blocking(
+            move || Ok(app.with_reader(|reader| Ok((reader.head()?, reader.incarnation()?)))?),
+        )
+        .await?;
+    Ok(axum::Json(crate::cli::describe_status(
+        &door.app.node.config,
+        &head,
+        incarnation,
+        true,
+    )))
+}
+
+pub(super) async fn erase(
+    State(door): State<Door>,
+    Path(index): Path<u64>,
+) -> Result<axum::Json<Value>, Problem> {
+    let answer = blocking(move || {
+        let payload = door
+            .app
+            .with_reader(|reader| crate::cli::commitment(reader, index))?;
+        Ok(door
+            .app
+            .node
+            .writer()
+            .call(WriterRequest::Erase { index, payload })?)
+    })
+    .await?;
+    let entry = match answer {
+        Answer::Erased(entry) => entry,
+        Answer::Appended(places) => places.first,
+    };
+    Ok(axum::Json(json!({ "index": index, "erase_entry": entry })))
+}
+
+/// Counts requests by declared route, so that nobody can make labels without end.
+pub(super) async fn count_requests(
+    State(app): State<Arc<App>>,
+    route: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let route = route.map_or_else(|| "other".to_owned(), |path| path.as_str().to_owned());
+    let response = next.run(request).await;
+    let labels = RequestLabels {
+        route,
+        status: response.status().as_u16(),
+    };
+    app.metrics.requests.get_or_create(&labels).inc();
+    response
+}

@@ -1,0 +1,165 @@
+//! What handlers share: the node, readers, presses, tokens and counters.
+
+use crate::exit::Failure;
+use crate::node::Node;
+use crate::store::Reader;
+use crate::store::tokens::Tokens;
+use belfry_protocol::entry::Press;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, PoisonError};
+
+/// Readers and presses kept for the next request; more are made when more are busy at once.
+const KEPT: usize = 32;
+
+/// Labels of the request counter.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(crate) struct RequestLabels {
+    /// Route as it is declared, never the raw path: its values must stay few.
+    pub route: String,
+    /// Status code.
+    pub status: u16,
+}
+
+/// Counters and gauges of this node.
+pub(crate) struct Metrics {
+    registry: Registry,
+    /// HTTP requests by route and status.
+    pub requests: Family<RequestLabels, Counter>,
+    size: Gauge,
+    signed: Gauge,
+    flushed: Gauge,
+    commits: Counter,
+}
+
+impl Metrics {
+    fn new() -> Self {
+        let mut registry = Registry::with_prefix("belfry");
+        let (requests, commits) = (Family::default(), Counter::default());
+        let (size, signed, flushed) = (Gauge::default(), Gauge::default(), Gauge::default());
+        registry.register(
+            "http_requests",
+            "HTTP requests by route and status",
+            requests.clone(),
+        );
+        registry.register("ledger_entries", "Entries in the ledger", size.clone());
+        registry.register(
+            "ledger_signed_entries",
+            "Entries covered by the newest signed digest",
+            signed.clone(),
+        );
+        registry.register(
+            "ledger_flushed_entries",
+            "Entries in full tiles on disk",
+            flushed.clone(),
+        );
+        registry.register(
+            "ledger_commits",
+            "Durable transactions since start",
+            commits.clone(),
+        );
+        Self {
+            registry,
+            requests,
+            size,
+            signed,
+            flushed,
+            commits,
+        }
+    }
+
+    /// The OpenMetrics text, as of now.
+    pub(crate) fn encode(&self, node: &Node) -> String {
+        let now = node.published();
+        let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        self.size.set(gauge(now.size));
+        self.signed.set(gauge(now.signed));
+        self.flushed.set(gauge(now.flushed));
+        self.commits
+            .inc_by(now.commits.saturating_sub(self.commits.get()));
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        text
+    }
+}
+
+/// What handlers share.
+pub(crate) struct App {
+    /// The node.
+    pub node: Node,
+    /// Whether entry bundles are open to everybody; a reload may change it.
+    pub public_entries: AtomicBool,
+    /// Whether the node can append and sign.
+    pub ready: AtomicBool,
+    /// Counters.
+    pub metrics: Metrics,
+    readers: Mutex<Vec<Reader>>,
+    presses: Mutex<Vec<Press>>,
+    /// API tokens.
+    pub tokens: Mutex<Tokens>,
+}
+
+impl App {
+    /// Everything handlers need, over an open node.
+    ///
+    /// # Errors
+    /// When the token table cannot be opened.
+    pub(crate) fn new(node: Node) -> Result<Self, Failure> {
+        let tokens = Tokens::open(&node.layout)?;
+        Ok(Self {
+            public_entries: AtomicBool::new(node.config.public),
+            ready: AtomicBool::new(true),
+            metrics: Metrics::new(),
+            readers: Mutex::default(),
+            presses: Mutex::default(),
+            tokens: Mutex::new(tokens),
+            node,
+        })
+    }
+
+    /// Runs `work` with a reader; on a thread that may block.
+    ///
+    /// # Errors
+    /// When no reader can be opened, or as `work` does.
+    pub(crate) fn with_reader<R>(
+        &self,
+        work: impl FnOnce(&Reader) -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
+        let kept = self
+            .readers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        let reader = match kept {
+            Some(reader) => reader,
+            None => self.node.reader()?,
+        };
+        let result = work(&reader);
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        if readers.len() < KEPT {
+            readers.push(reader);
+        }
+        result
+    }
+
+    /// Runs `work` with a press.
+    pub(crate) fn with_press<R>(&self, work: impl FnOnce(&mut Press) -> R) -> R {
+        let kept = self
+            .presses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        let mut press = kept.unwrap_or_else(|| self.node.press());
+        let result = work(&mut press);
+        let mut presses = self.presses.lock().unwrap_or_else(PoisonError::into_inner);
+        if presses.len() < KEPT {
+            presses.push(press);
+        }
+        result
+    }
+}

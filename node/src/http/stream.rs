@@ -1,0 +1,81 @@
+//! Request bodies as blocking readers, and channels as streams: the bridge between async handlers and the pipeline.
+
+use axum::body::{Body, Bytes};
+use futures_core::Stream;
+use http_body_util::BodyExt;
+use std::io::{self, Read};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+/// Blocks that wait between the socket and the pipeline.
+const BLOCKS_IN_FLIGHT: usize = 8;
+
+/// A stream from a polling function.
+pub(crate) fn poll_fn<T, F>(poll: F) -> PollFn<F>
+where
+    F: FnMut(&mut Context<'_>) -> Poll<Option<T>>,
+{
+    PollFn(poll)
+}
+
+/// See [`poll_fn`].
+pub(crate) struct PollFn<F>(F);
+
+impl<T, F> Stream for PollFn<F>
+where
+    F: FnMut(&mut Context<'_>) -> Poll<Option<T>> + Unpin,
+{
+    type Item = T;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
+        (self.0)(context)
+    }
+}
+
+/// A request body, read on a thread that may block.
+pub(crate) struct BodyReader {
+    blocks: Receiver<io::Result<Bytes>>,
+    rest: Bytes,
+}
+
+/// Splits a body into a reader and the task that feeds it.
+pub(crate) fn body_reader(body: Body) -> (BodyReader, impl Future<Output = ()>) {
+    let (send, blocks) = channel(BLOCKS_IN_FLIGHT);
+    (
+        BodyReader {
+            blocks,
+            rest: Bytes::new(),
+        },
+        feed(body, send),
+    )
+}
+
+async fn feed(mut body: Body, send: Sender<io::Result<Bytes>>) {
+    while let Some(frame) = body.frame().await {
+        let item = match frame {
+            Ok(frame) => match frame.into_data() {
+                Ok(data) => Ok(data),
+                Err(_) => continue,
+            },
+            Err(error) => Err(io::Error::other(error)),
+        };
+        if send.send(item).await.is_err() {
+            return;
+        }
+    }
+}
+
+impl Read for BodyReader {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while self.rest.is_empty() {
+            match self.blocks.blocking_recv() {
+                None => return Ok(0),
+                Some(block) => self.rest = block?,
+            }
+        }
+        let length = self.rest.len().min(out.len());
+        out[..length].copy_from_slice(&self.rest.split_to(length));
+        Ok(length)
+    }
+}

@@ -1,0 +1,325 @@
+//! One node on one data directory: lock, databases, start-up check, writer and flusher. The only way to a ledger that
+//! can be written. May not serve anything before start-up said that the ledger is sound.
+
+use crate::clock;
+use crate::config::Config;
+use crate::disk::{Disk, RealDisk};
+use crate::exit::{Code, Failure};
+use crate::flusher::Flusher;
+use crate::lock::DirLock;
+use crate::store::{Layout, Reader, Store};
+use crate::writer::{Answer, Published, Request, Writer};
+use belfry_keys::NodeKeys;
+use belfry_protocol::engine::ledger::{self, Head, Ledger, start};
+use belfry_protocol::engine::store::Transaction;
+use belfry_protocol::entry::Press;
+use belfry_protocol::entry::commit::EntrySecrets;
+use belfry_protocol::entry::json::Json;
+use belfry_protocol::entry::leaf::{Content, Leaf};
+use belfry_protocol::note::VerifierKey;
+use belfry_protocol::scrub::{Ruleset, Scrubber};
+use belfry_protocol::tlog::bundle;
+use belfry_protocol::tlog::hash::{Hash, leaf_hash};
+use belfry_protocol::tlog::tile::{TILE_WIDTH, Tile};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+/// A running ledger.
+pub struct Node {
+    /// Where it lives.
+    pub layout: Layout,
+    /// Its settings.
+    pub config: Config,
+    /// The key its digests verify under.
+    pub log_key: VerifierKey,
+    /// Number of this start.
+    pub incarnation: u64,
+    writer: Writer,
+    scrubber: Arc<Scrubber>,
+    secrets: Arc<EntrySecrets>,
+    disk: Arc<dyn Disk>,
+    threads: Vec<JoinHandle<()>>,
+    _lock: DirLock,
+}
+
+impl Node {
+    /// Opens a node for writing on the real disk.
+    ///
+    /// # Errors
+    /// When the directory is locked, damaged, newer, or its right edge does not fit its last digest.
+    pub fn open(layout: Layout, config: Config, keys: &NodeKeys) -> Result<Self, Failure> {
+        Self::open_on(layout, config, keys, Arc::new(RealDisk))
+    }
+
+    /// As [`Node::open`], on another disk.
+    ///
+    /// # Errors
+    /// As [`Node::open`].
+    pub fn open_on(
+        layout: Layout,
+        config: Config,
+        keys: &NodeKeys,
+        disk: Arc<dyn Disk>,
+    ) -> Result<Self, Failure> {
+        let lock = DirLock::take(&layout)?;
+        if layout.restored_marker().exists() {
+            return Err(Failure::new(Code::Recovering, "this directory came out of a backup (RESTORED is set)")
+                .hint("a ledger that was restored must first learn from others what it signed; only a running copy or an operator who knows that there is none may remove RESTORED"));
+        }
+        let mut store = Store::open(layout.clone(), Arc::clone(&disk))?;
+        let log_signer = keys.log_key();
+        let log_key = log_signer.verifier().clone();
+        let (head, incarnation) = start_up(&mut store, &disk, &log_key)?;
+        let ledger = Ledger::new(
+            ledger::Config {
+                origin: config.name.clone(),
+                solo: config.allow_solo,
+                backup_retention_us: config.backup_retention_us,
+            },
+            log_signer,
+        );
+        let ruleset = Ruleset::from_config(&config.scrub).map_err(|error| {
+            Failure::new(Code::ConfigInvalid, format!("[scrub.rules]: {error}"))
+        })?;
+        let scrubber = Arc::new(Scrubber::new(Arc::new(ruleset)));
+        let (writer, writer_thread) = Writer::start(store, ledger, &head)?;
+        let flusher = Flusher::new(
+            Reader::open(layout.clone(), Arc::clone(&disk))?,
+            Arc::clone(&disk),
+        );
+        let flusher_thread = flusher.start(writer.clone())?;
+        let node = Self {
+            layout,
+            config,
+            log_key,
+            incarnation,
+            writer,
+            scrubber,
+            secrets: Arc::new(keys.entry_secrets()),
+            disk,
+            threads: vec![flusher_thread, writer_thread],
+            _lock: lock,
+        };
+        node.open_records(keys)?;
+        Ok(node)
+    }
+
+    /// Entries that a node owes before others: the `solo` statement (R3), its certificates (R6), its scrubbing rules.
+    fn open_records(&self, keys: &NodeKeys) -> Result<(), Failure> {
+        let reader = self.reader()?;
+        let size = self.published().size;
+        let rules = self.scrubber.ruleset_hash().to_hex();
+        let known = KnownRecords::read(&reader, size)?;
+        if self.config.allow_solo && !known.solo {
+            let body = Json::object([
+                ("incarnation", Json::whole(self.incarnation)),
+                ("size", Json::whole(size)),
+            ]);
+            self.system("solo", body)?;
+        }
+        for certificate in keys.certificates() {
+            let note = certificate.to_string();
+            if !known.certificates.contains(&note) {
+                self.system("key.cert", Json::object([("note", Json::text(note))]))?;
+            }
+        }
+        if known.rules.as_deref() != Some(rules.as_str()) {
+            self.system("scrub.rules", Json::object([("rules", Json::text(rules))]))?;
+        }
+        Ok(())
+    }
+
+    fn system(&self, kind: &'static str, body: Json) -> Result<Answer, Failure> {
+        Ok(self.writer.call(Request::System { kind, body })?)
+    }
+
+    /// A press for one worker.
+    #[must_use]
+    pub fn press(&self) -> Press {
+        Press::new(Arc::clone(&self.scrubber), Arc::clone(&self.secrets))
+    }
+
+    /// The way to the writer thread.
+    #[must_use]
+    pub fn writer(&self) -> &Writer {
+        &self.writer
+    }
+
+    /// What the ledger shows, as of the last commit.
+    #[must_use]
+    pub fn published(&self) -> Published {
+        self.writer.published().borrow().clone()
+    }
+
+    /// A read-only view.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn reader(&self) -> Result<Reader, Failure> {
+        Ok(Reader::open(self.layout.clone(), Arc::clone(&self.disk))?)
+    }
+
+    /// Finishes what waits, closes the databases and joins the threads.
+    pub fn close(mut self) {
+        self.writer.close();
+        for thread in self.threads.drain(..).rev() {
+            if thread.join().is_err() {
+                tracing::error!("a ledger thread panicked");
+            }
+        }
+    }
+}
+
+/// What the ledger already says about itself, from its first entries and a cached position of later ones.
+#[derive(Default)]
+struct KnownRecords {
+    solo: bool,
+    certificates: Vec<String>,
+    rules: Option<String>,
+}
+
+/// Entries looked through at start for what the node said about itself: its first ones, and its latest.
+const LOOK_BACK: u64 = 4 * TILE_WIDTH;
+
+impl KnownRecords {
+    fn read(reader: &Reader, size: u64) -> Result<Self, Failure> {
+        let mut known = Self::default();
+        let first = 0..size.min(LOOK_BACK);
+        let latest = size.saturating_sub(LOOK_BACK).max(first.end)..size;
+        let mut index = 0;
+        while index < size {
+            if index >= first.end && index < latest.start {
+                index = latest.start - latest.start % TILE_WIDTH;
+            }
+            let Some(wanted) =
+                belfry_protocol::tlog::tile::Bundle::of_tree(index / TILE_WIDTH, size)
+            else {
+                break;
+            };
+            let bytes = reader.bundle(wanted)?;
+            for entry in bundle::entries(&bytes).flatten() {
+                known.note(entry);
+            }
+            index = (wanted.index + 1) * TILE_WIDTH;
+        }
+        Ok(known)
+    }
+
+    fn note(&mut self, entry: &[u8]) {
+        const NAMES: [&[u8]; 3] = [
+            b"\"kind\":\"solo\"",
+            b"\"kind\":\"key.cert\"",
+            b"\"kind\":\"scrub.rules\"",
+        ];
+        if !NAMES
+            .iter()
+            .any(|name| memchr::memmem::find(entry, name).is_some())
+        {
+            return;
+        }
+        let Ok(Leaf {
+            kind,
+            content: Content::Body(body),
+            scrub: None,
+            ..
+        }) = Leaf::parse(entry)
+        else {
+            return;
+        };
+        let text = |key: &str| body.get(key).and_then(Json::as_str).map(str::to_owned);
+        match kind.as_str() {
+            "solo" => self.solo = true,
+            "key.cert" => self.certificates.extend(text("note")),
+            "scrub.rules" => self.rules = text("rules"),
+            _ => {}
+        }
+    }
+}
+
+/// The local half of R3, before anything is appended: a new incarnation, then the right edge.
+fn start_up(
+    store: &mut Store,
+    disk: &Arc<dyn Disk>,
+    log_key: &VerifierKey,
+) -> Result<(Head, u64), Failure> {
+    let mut instance = [0; 16];
+    getrandom::fill(&mut instance)
+        .map_err(|error| Failure::new(Code::Failed, error.to_string()))?;
+    let layout = store.layout().clone();
+    let mut tx = store.begin()?;
+    let taken = start::take_incarnation(&mut tx, instance)?;
+    tx.commit()?;
+    let reader = Reader::open(layout.clone(), Arc::clone(disk))?;
+    let refuse = |detail: String| {
+        Failure::new(Code::Damaged, format!("the ledger's right edge does not fit: {detail}"))
+            .hint("nothing was changed and nothing will be signed; run `belfry ledger fsck` to see what is damaged")
+    };
+    let tx = store.begin()?;
+    let head =
+        start::check_edge(&tx, &reader, log_key).map_err(|error| refuse(error.to_string()))?;
+    drop(tx);
+    check_tail(&reader, &head).map_err(refuse)?;
+    check_not_older_than_tiles(&layout, &head).map_err(|detail| {
+        Failure::new(Code::Recovering, detail)
+            .hint("ledger.db is older than tiles/: it was rolled back or restored; signing now could fork the ledger")
+    })?;
+    let orphans = store.collect_orphans(head.size())?;
+    if orphans > 0 {
+        tracing::info!(
+            orphans,
+            "payloads whose entries never became durable were collected"
+        );
+    }
+    store.tidy(0)?;
+    let _ = std::fs::remove_dir_all(layout.tiles_tmp());
+    tracing::info!(size = head.size(), incarnation = taken.number, at = %clock::wall(), "ledger opened");
+    Ok((head, taken.number))
+}
+
+/// Every unflushed entry against its stored leaf hash, and no gap between them.
+fn check_tail(reader: &Reader, head: &Head) -> Result<(), String> {
+    let mut next = head.flushed;
+    while next < head.size() {
+        let to = (next + 16 * TILE_WIDTH).min(head.size());
+        for run in reader.tail(next, to).map_err(|error| error.to_string())? {
+            if run.start != next {
+                return Err(format!("entries {next} to {} are missing", run.start));
+            }
+            let hashes: Result<Vec<Hash>, _> = bundle::entries(&run.bundle)
+                .map(|entry| entry.map(leaf_hash))
+                .collect();
+            if hashes.as_ref() != Ok(&run.leaves) {
+                return Err(format!("entries from {next} do not match their hashes"));
+            }
+            next += run.leaves.len() as u64;
+        }
+        if next < to {
+            return Err(format!("entries {next} to {to} are missing"));
+        }
+    }
+    Ok(())
+}
+
+/// A full tile beyond the ledger's size means that the database is older than the files.
+fn check_not_older_than_tiles(layout: &Layout, head: &Head) -> Result<(), String> {
+    let beyond = Tile {
+        level: 0,
+        index: head.size().div_ceil(TILE_WIDTH),
+        width: 256,
+    };
+    let partly = Tile {
+        level: 0,
+        index: head.size() / TILE_WIDTH,
+        width: 256,
+    };
+    for tile in [partly, beyond] {
+        if layout.tile(tile).exists() && (tile.index + 1) * TILE_WIDTH > head.size() {
+            return Err(format!(
+                "the ledger has {} entries in ledger.db, and {} is a full tile beyond them",
+                head.size(),
+                tile.path()
+            ));
+        }
+    }
+    Ok(())
+}

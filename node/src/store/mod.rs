@@ -1,0 +1,124 @@
+//! The SQLite store: one writer with one transaction per step, and any number of read-only readers.
+//! Files by loss class (`docs/architecture.md`); `synchronous=FULL` always. May not decide anything: rules are the
+//! engine's.
+
+pub mod index;
+pub mod layout;
+mod open;
+pub mod payloads;
+pub mod reader;
+pub mod tokens;
+mod transaction;
+
+pub use layout::Layout;
+pub use open::OpenError;
+pub use reader::Reader;
+pub use transaction::SqliteTransaction;
+
+use crate::disk::Disk;
+use belfry_protocol::engine::store::StoreError;
+use rusqlite::Connection;
+use std::sync::Arc;
+
+/// Write-ahead log in bytes from which it is copied into the database: large enough to be rare, small enough for disk.
+const CHECKPOINT_BYTES: u64 = 48 << 20;
+/// Below this many free bytes nothing is appended: a database needs room to finish what it began.
+const LOWEST_FREE_BYTES: u64 = 48 << 20;
+
+/// The writing side of a data directory. There is one per node, held by the writer thread.
+pub struct Store {
+    layout: Layout,
+    disk: Arc<dyn Disk>,
+    ledger: Connection,
+    payloads: Connection,
+    written_since_checkpoint: u64,
+}
+
+impl Store {
+    /// Opens the databases for writing, making or migrating them as needed.
+    ///
+    /// # Errors
+    /// When a file cannot be opened, is damaged, or is newer than this program.
+    pub fn open(layout: Layout, disk: Arc<dyn Disk>) -> Result<Self, OpenError> {
+        let ledger = open::writer(&layout.ledger_db(), open::Database::Ledger, disk.as_ref())?;
+        let payloads = open::writer(
+            &layout.payloads_db(),
+            open::Database::Payloads,
+            disk.as_ref(),
+        )?;
+        Ok(Self {
+            layout,
+            disk,
+            ledger,
+            payloads,
+            written_since_checkpoint: 0,
+        })
+    }
+
+    /// The data directory.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Begins a transaction.
+    ///
+    /// # Errors
+    /// When the disk is full or the database fails.
+    pub fn begin(&mut self) -> Result<SqliteTransaction<'_>, StoreError> {
+        let free = self
+            .disk
+            .free_bytes(self.layout.dir())
+            .map_err(|error| StoreError::Io(error.to_string()))?;
+        if free < LOWEST_FREE_BYTES {
+            return Err(StoreError::Full(format!(
+                "{} MiB are free and {} MiB must stay free; make room and try again",
+                free >> 20,
+                LOWEST_FREE_BYTES >> 20
+            )));
+        }
+        SqliteTransaction::begin(&mut self.ledger, &mut self.payloads, self.disk.as_ref())
+    }
+
+    /// Work between steps: destroys erased keys, and copies the write-ahead log when it is long.
+    ///
+    /// # Errors
+    /// When a database fails.
+    pub fn tidy(&mut self, written: u64) -> Result<(), StoreError> {
+        payloads::destroy_erased(&mut self.ledger, &mut self.payloads, self.disk.as_ref())?;
+        self.written_since_checkpoint += written;
+        if self.written_since_checkpoint >= CHECKPOINT_BYTES {
+            self.written_since_checkpoint = 0;
+            self.checkpoint("PASSIVE")?;
+        }
+        Ok(())
+    }
+
+    /// Collects payloads whose entry never became durable; only at start, before anything is appended.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn collect_orphans(&mut self, size: u64) -> Result<u64, StoreError> {
+        payloads::collect_orphans(&mut self.payloads, size)
+    }
+
+    /// Copies the write-ahead logs into the databases and closes them.
+    ///
+    /// # Errors
+    /// When a database fails; nothing is lost then, the logs are replayed at the next start.
+    pub fn close(self) -> Result<(), StoreError> {
+        self.checkpoint("TRUNCATE")
+    }
+
+    fn checkpoint(&self, mode: &str) -> Result<(), StoreError> {
+        for connection in [&self.ledger, &self.payloads] {
+            connection
+                .query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()))
+                .map_err(|error| transaction::store_error(&error))?;
+        }
+        // A copy syncs the log and the database.
+        self.disk.database_synced();
+        self.disk.database_synced();
+        Ok(())
+    }
+}

@@ -1,0 +1,171 @@
+//! Opening databases: settings, migrations, and clear refusals of what is damaged or newer.
+
+use crate::disk::Disk;
+use rusqlite::{Connection, OpenFlags};
+use std::path::{Path, PathBuf};
+
+mod embedded {
+    pub(super) mod ledger {
+        refinery::embed_migrations!("migrations/ledger");
+    }
+    pub(super) mod payloads {
+        refinery::embed_migrations!("migrations/payloads");
+    }
+    pub(super) mod state {
+        refinery::embed_migrations!("migrations/state");
+    }
+}
+
+/// Which database, which decides its schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Database {
+    Ledger,
+    Payloads,
+    State,
+}
+
+/// Why a database cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Written by a newer version of this program.
+    #[error(
+        "{path} has schema version {found} and this program knows up to {known}; use the newer belfry that wrote it"
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its schema version.
+        found: i64,
+        /// The newest version known here.
+        known: i64,
+    },
+    /// Not a database, or a damaged one.
+    #[error(
+        "{path} is damaged: {detail}; restore it from a backup or from mirrors, nothing was changed"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        detail: String,
+    },
+    /// It cannot be opened or written.
+    #[error(
+        "cannot open {path}: {detail}; check that the directory exists and that you may write there"
+    )]
+    Access {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        detail: String,
+    },
+}
+
+impl Database {
+    fn runner(self) -> refinery::Runner {
+        match self {
+            Self::Ledger => embedded::ledger::migrations::runner(),
+            Self::Payloads => embedded::payloads::migrations::runner(),
+            Self::State => embedded::state::migrations::runner(),
+        }
+    }
+
+    /// Newest schema version of this program.
+    fn known(self) -> i64 {
+        self.runner()
+            .get_migrations()
+            .iter()
+            .map(|migration| i64::from(migration.version()))
+            .max()
+            .unwrap_or(0)
+    }
+}
+
+/// Opens a database for its one writer and migrates it.
+pub(crate) fn writer(
+    path: &Path,
+    which: Database,
+    disk: &dyn Disk,
+) -> Result<Connection, OpenError> {
+    let fail = |error: &rusqlite::Error| open_error(path, error);
+    let mut connection = Connection::open(path).map_err(|error| fail(&error))?;
+    let synchronous = if disk.database_syncs_itself() {
+        "FULL"
+    } else {
+        "OFF"
+    };
+    connection
+        .execute_batch(&format!(
+            "PRAGMA page_size=8192; PRAGMA journal_mode=WAL; PRAGMA synchronous={synchronous};
+             PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-16384; PRAGMA temp_store=MEMORY;
+             PRAGMA busy_timeout=5000; PRAGMA secure_delete={};",
+            if which == Database::Payloads {
+                "ON"
+            } else {
+                "OFF"
+            }
+        ))
+        .map_err(|error| fail(&error))?;
+    refuse_newer(&connection, path, which)?;
+    which
+        .runner()
+        .run(&mut connection)
+        .map_err(|error| OpenError::Damaged {
+            path: path.to_owned(),
+            detail: error.to_string(),
+        })?;
+    restrict(path);
+    Ok(connection)
+}
+
+/// Opens a database for reading beside its writer.
+pub(crate) fn reader(path: &Path, which: Database) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection =
+        Connection::open_with_flags(path, flags).map_err(|error| open_error(path, &error))?;
+    connection
+        .execute_batch("PRAGMA cache_size=-4096; PRAGMA busy_timeout=5000; PRAGMA query_only=ON;")
+        .map_err(|error| open_error(path, &error))?;
+    refuse_newer(&connection, path, which)?;
+    Ok(connection)
+}
+
+fn refuse_newer(connection: &Connection, path: &Path, which: Database) -> Result<(), OpenError> {
+    let table = "SELECT count(*) FROM sqlite_master WHERE name = 'refinery_schema_history'";
+    let newest = "SELECT coalesce(max(version), 0) FROM refinery_schema_history";
+    let number = |sql: &str| {
+        connection
+            .query_row(sql, [], |row| row.get::<_, i64>(0))
+            .map_err(|error| open_error(path, &error))
+    };
+    if number(table)? == 0 {
+        return Ok(());
+    }
+    let (found, known) = (number(newest)?, which.known());
+    if found > known {
+        return Err(OpenError::Newer {
+            path: path.to_owned(),
+            found,
+            known,
+        });
+    }
+    Ok(())
+}
+
+fn open_error(path: &Path, error: &rusqlite::Error) -> OpenError {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    let (path, detail) = (path.to_owned(), error.to_string());
+    match error.sqlite_error_code() {
+        Some(NotADatabase | DatabaseCorrupt) => OpenError::Damaged { path, detail },
+        _ => OpenError::Access { path, detail },
+    }
+}
+
+/// Databases hold private data: nobody else reads them. Best effort, because some file systems know no modes.
+fn restrict(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let private = std::fs::Permissions::from_mode(0o600);
+    if let Err(error) = std::fs::set_permissions(path, private) {
+        tracing::debug!(path = %path.display(), %error, "cannot restrict the mode of a database");
+    }
+}

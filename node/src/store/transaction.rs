@@ -1,0 +1,384 @@
+//! One transaction over both databases. Payloads are committed before the ledger (R10): an orphaned payload is
+//! harmless and collected at start, a leaf without its payload would be a broken promise.
+
+use crate::disk::Disk;
+use belfry_protocol::engine::outbox::Committed;
+use belfry_protocol::engine::store::{IdemRow, Record, StoreError, Transaction, checksum};
+use belfry_protocol::entry::batch::{IdemTag, SealedPayload};
+use belfry_protocol::tlog::hash::{HASH_LEN, Hash};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Params, Row, params};
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+/// A write transaction; dropped without a commit it leaves no trace.
+pub struct SqliteTransaction<'a> {
+    ledger: &'a mut Connection,
+    payloads: &'a mut Connection,
+    disk: &'a dyn Disk,
+    payloads_begun: bool,
+    /// Payload rows that this transaction's savepoint may have to take back.
+    payloads_since_savepoint: Vec<[u8; 32]>,
+    finished: bool,
+}
+
+impl<'a> SqliteTransaction<'a> {
+    pub(super) fn begin(
+        ledger: &'a mut Connection,
+        payloads: &'a mut Connection,
+        disk: &'a dyn Disk,
+    ) -> Result<SqliteTransaction<'a>> {
+        batch(ledger, "BEGIN IMMEDIATE")?;
+        Ok(SqliteTransaction {
+            ledger,
+            payloads,
+            disk,
+            payloads_begun: false,
+            payloads_since_savepoint: Vec::new(),
+            finished: false,
+        })
+    }
+
+    fn run(&self, sql: &str, values: impl Params) -> Result<()> {
+        let mut statement = self
+            .ledger
+            .prepare_cached(sql)
+            .map_err(|error| store_error(&error))?;
+        statement
+            .execute(values)
+            .map(|_| ())
+            .map_err(|error| store_error(&error))
+    }
+
+    fn row<R>(
+        &self,
+        sql: &str,
+        values: impl Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<R>,
+    ) -> Result<Option<R>> {
+        let mut statement = self
+            .ledger
+            .prepare_cached(sql)
+            .map_err(|error| store_error(&error))?;
+        statement
+            .query_row(values, read)
+            .optional()
+            .map_err(|error| store_error(&error))
+    }
+}
+
+impl Drop for SqliteTransaction<'_> {
+    fn drop(&mut self) {
+        if self.finished {
+            return;
+        }
+        // After an I/O error SQLite may have rolled back by itself; then there is nothing to do.
+        let _ = self.ledger.execute_batch("ROLLBACK");
+        if self.payloads_begun {
+            let _ = self.payloads.execute_batch("ROLLBACK");
+        }
+    }
+}
+
+impl Transaction for SqliteTransaction<'_> {
+    fn savepoint(&mut self) -> Result<()> {
+        self.payloads_since_savepoint.clear();
+        self.run("SAVEPOINT input", [])
+    }
+
+    fn keep_savepoint(&mut self) -> Result<()> {
+        self.run("RELEASE input", [])
+    }
+
+    fn undo_savepoint(&mut self) -> Result<()> {
+        for id in std::mem::take(&mut self.payloads_since_savepoint) {
+            self.payloads
+                .execute("DELETE FROM payload WHERE id = ?1", [id.as_slice()])
+                .map_err(|error| store_error(&error))?;
+        }
+        self.run("ROLLBACK TO input", [])?;
+        self.run("RELEASE input", [])
+    }
+
+    fn record(&self, record: Record) -> Result<Option<Vec<u8>>> {
+        read_record(self.ledger, record)
+    }
+
+    fn put_record(&mut self, record: Record, value: &[u8]) -> Result<()> {
+        let sum = checksum("record", record.name().as_bytes(), value);
+        self.run(
+            "INSERT INTO record (name, value, sum) VALUES (?1, ?2, ?3)
+             ON CONFLICT (name) DO UPDATE SET value = excluded.value, sum = excluded.sum",
+            params![record.name(), value, sum.as_bytes().as_slice()],
+        )
+    }
+
+    fn put_tail(&mut self, start: u64, leaves: &[Hash], bundle: &[u8]) -> Result<()> {
+        self.run(
+            "INSERT INTO tail (start, leaves, bundle) VALUES (?1, ?2, ?3)",
+            params![number(start)?, join(leaves), bundle],
+        )
+    }
+
+    fn drop_tail_below(&mut self, end: u64) -> Result<()> {
+        self.run("DELETE FROM tail WHERE start < ?1", [number(end)?])
+    }
+
+    fn edge(&self, level: u8, tile: u64) -> Result<Option<Vec<Hash>>> {
+        read_edge(self.ledger, level, tile)
+    }
+
+    fn put_edge(&mut self, level: u8, tile: u64, hashes: &[Hash]) -> Result<()> {
+        self.run(
+            "INSERT INTO edge (level, tile, hashes) VALUES (?1, ?2, ?3)
+             ON CONFLICT (level, tile) DO UPDATE SET hashes = excluded.hashes",
+            params![level, number(tile)?, join(hashes)],
+        )
+    }
+
+    fn drop_edge_below(&mut self, level: u8, tile: u64) -> Result<()> {
+        self.run(
+            "DELETE FROM edge WHERE level = ?1 AND tile < ?2",
+            params![level, number(tile)?],
+        )
+    }
+
+    fn put_digest(&mut self, size: u64, note: &str) -> Result<()> {
+        let sum = checksum("digest", &size.to_be_bytes(), note.as_bytes());
+        self.run(
+            "INSERT INTO digest (size, note, sum) VALUES (?1, ?2, ?3)",
+            params![number(size)?, note, sum.as_bytes().as_slice()],
+        )
+    }
+
+    fn newest_digest(&self) -> Result<Option<(u64, String)>> {
+        read_newest_digest(self.ledger)
+    }
+
+    fn prune_digests(&mut self, keep: u64) -> Result<()> {
+        self.run(
+            "DELETE FROM digest WHERE size < (SELECT min(size) FROM (SELECT size FROM digest ORDER BY size DESC LIMIT ?1))",
+            [number(keep)?],
+        )
+    }
+
+    fn idem(&self, id: &[u8; 16]) -> Result<Option<IdemRow>> {
+        let raw = self.row(
+            "SELECT entry, content, expires_us FROM idem WHERE id = ?1",
+            [id.as_slice()],
+            |row| {
+                Ok((
+                    row.get::<_, i64>(0)?,
+                    row.get::<_, Vec<u8>>(1)?,
+                    row.get(2)?,
+                ))
+            },
+        )?;
+        raw.map(|(entry, content, expires_us)| {
+            Ok(IdemRow {
+                index: size_of(entry)?,
+                content: content
+                    .try_into()
+                    .map_err(|_| damaged("an idempotency row"))?,
+                expires_us,
+            })
+        })
+        .transpose()
+    }
+
+    fn put_idem(&mut self, tag: &IdemTag, row: &IdemRow) -> Result<()> {
+        self.run(
+            "INSERT INTO idem (id, entry, content, expires_us) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (id) DO UPDATE SET entry = excluded.entry, content = excluded.content,
+             expires_us = excluded.expires_us",
+            params![
+                tag.id.as_slice(),
+                number(row.index)?,
+                row.content.as_slice(),
+                row.expires_us
+            ],
+        )
+    }
+
+    fn prune_idem(&mut self, now_us: i64) -> Result<()> {
+        self.run(
+            "DELETE FROM idem WHERE expires_us IS NOT NULL AND expires_us <= ?1",
+            [now_us],
+        )
+    }
+
+    fn put_payload(&mut self, index: u64, payload: &SealedPayload) -> Result<()> {
+        if !self.payloads_begun {
+            batch(self.payloads, "BEGIN IMMEDIATE")?;
+            self.payloads_begun = true;
+        }
+        let mut statement = self
+            .payloads
+            .prepare_cached("INSERT INTO payload (id, entry, key, sealed) VALUES (?1, ?2, ?3, ?4)")
+            .map_err(|error| store_error(&error))?;
+        statement
+            .execute(params![
+                payload.id.as_slice(),
+                number(index)?,
+                payload.key.as_slice(),
+                payload.sealed
+            ])
+            .map_err(|error| store_error(&error))?;
+        self.payloads_since_savepoint.push(payload.id);
+        Ok(())
+    }
+
+    fn erase_payload(&mut self, id: &[u8; 32], erase_index: u64) -> Result<()> {
+        let sum = checksum("erased", id, &erase_index.to_be_bytes());
+        self.run(
+            "INSERT INTO erased (payload, entry, done, sum) VALUES (?1, ?2, 0, ?3)",
+            params![
+                id.as_slice(),
+                number(erase_index)?,
+                sum.as_bytes().as_slice()
+            ],
+        )
+    }
+
+    fn erased(&self, id: &[u8; 32]) -> Result<Option<u64>> {
+        let entry = self.row(
+            "SELECT entry FROM erased WHERE payload = ?1",
+            [id.as_slice()],
+            |row| row.get(0),
+        )?;
+        entry.map(size_of).transpose()
+    }
+
+    fn commit(mut self) -> Result<Committed> {
+        if self.payloads_begun {
+            batch(self.payloads, "COMMIT")?;
+            self.payloads_begun = false;
+            self.disk.database_synced();
+        }
+        batch(self.ledger, "COMMIT")?;
+        self.finished = true;
+        self.disk.database_synced();
+        Ok(Committed::after_durable_commit())
+    }
+}
+
+/// Reads a singleton and checks its sum.
+pub(crate) fn read_record(connection: &Connection, record: Record) -> Result<Option<Vec<u8>>> {
+    let mut statement = connection
+        .prepare_cached("SELECT value, sum FROM record WHERE name = ?1")
+        .map_err(|error| store_error(&error))?;
+    let row: Option<(Vec<u8>, Vec<u8>)> = statement
+        .query_row([record.name()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()
+        .map_err(|error| store_error(&error))?;
+    let Some((value, sum)) = row else {
+        return Ok(None);
+    };
+    if sum != checksum("record", record.name().as_bytes(), &value).as_bytes() {
+        return Err(damaged(&format!(
+            "the {} record does not match its checksum",
+            record.name()
+        )));
+    }
+    Ok(Some(value))
+}
+
+/// Reads an unflushed tile of level 1 or more.
+pub(crate) fn read_edge(
+    connection: &Connection,
+    level: u8,
+    tile: u64,
+) -> Result<Option<Vec<Hash>>> {
+    let mut statement = connection
+        .prepare_cached("SELECT hashes FROM edge WHERE level = ?1 AND tile = ?2")
+        .map_err(|error| store_error(&error))?;
+    let blob: Option<Vec<u8>> = statement
+        .query_row(params![level, number(tile)?], |row| row.get(0))
+        .optional()
+        .map_err(|error| store_error(&error))?;
+    blob.map(|blob| split(&blob)).transpose()
+}
+
+/// Reads the newest digest and checks its sum.
+pub(crate) fn read_newest_digest(connection: &Connection) -> Result<Option<(u64, String)>> {
+    read_digest(
+        connection,
+        "SELECT size, note, sum FROM digest ORDER BY size DESC LIMIT 1",
+        &[],
+    )
+}
+
+/// Reads one digest by a statement that yields size, note and sum, and checks its sum.
+pub(crate) fn read_digest(
+    connection: &Connection,
+    sql: &str,
+    values: &[Value],
+) -> Result<Option<(u64, String)>> {
+    let mut statement = connection
+        .prepare_cached(sql)
+        .map_err(|error| store_error(&error))?;
+    let row: Option<(i64, String, Vec<u8>)> = statement
+        .query_row(rusqlite::params_from_iter(values), |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
+        .optional()
+        .map_err(|error| store_error(&error))?;
+    let Some((size, note, sum)) = row else {
+        return Ok(None);
+    };
+    let size = size_of(size)?;
+    if sum != checksum("digest", &size.to_be_bytes(), note.as_bytes()).as_bytes() {
+        return Err(damaged(&format!(
+            "the digest of size {size} does not match its checksum"
+        )));
+    }
+    Ok(Some((size, note)))
+}
+
+/// Hashes as one blob.
+pub(crate) fn join(hashes: &[Hash]) -> Vec<u8> {
+    hashes.iter().flat_map(|hash| hash.0).collect()
+}
+
+/// A blob as hashes.
+pub(crate) fn split(blob: &[u8]) -> Result<Vec<Hash>> {
+    let (hashes, odd) = blob.as_chunks::<HASH_LEN>();
+    if !odd.is_empty() {
+        return Err(damaged("a row of hashes has an odd length"));
+    }
+    Ok(hashes.iter().map(|hash| Hash(*hash)).collect())
+}
+
+/// A size or index as SQLite holds it.
+pub(crate) fn number(value: u64) -> Result<i64> {
+    i64::try_from(value).map_err(|_| damaged("a size beyond 2^63"))
+}
+
+/// A size or index from SQLite.
+pub(crate) fn size_of(value: i64) -> Result<u64> {
+    u64::try_from(value).map_err(|_| damaged("a negative size"))
+}
+
+fn batch(connection: &Connection, sql: &str) -> Result<()> {
+    let mut statement = connection
+        .prepare_cached(sql)
+        .map_err(|error| store_error(&error))?;
+    statement
+        .execute([])
+        .map(|_| ())
+        .map_err(|error| store_error(&error))
+}
+
+fn damaged(what: &str) -> StoreError {
+    StoreError::Damaged(what.to_owned())
+}
+
+/// Sorts an SQLite error by what must happen next (R9).
+pub(crate) fn store_error(error: &rusqlite::Error) -> StoreError {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, DiskFull, NotADatabase};
+    match error.sqlite_error_code() {
+        Some(DiskFull) => StoreError::Full(error.to_string()),
+        Some(DatabaseCorrupt | NotADatabase) => StoreError::Damaged(error.to_string()),
+        _ => StoreError::Io(error.to_string()),
+    }
+}

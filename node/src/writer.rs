@@ -1,0 +1,421 @@
+//! The writer thread: the one place that changes a ledger. It drains what waits, runs one engine step in one
+//! transaction, commits with one sync, and only then releases the promises (group commit).
+
+use crate::clock;
+use crate::store::Store;
+use belfry_protocol::engine::RequestId;
+use belfry_protocol::engine::ledger::{Free, Head, Input, Ledger, Places, Promise, Refusal};
+use belfry_protocol::engine::store::{StoreError, Transaction};
+use belfry_protocol::entry::Batch;
+use belfry_protocol::entry::json::Json;
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// Commands that wait at most; senders block beyond it.
+const QUEUE: usize = 1_024;
+/// Commands in one step at most: bounds the time to the first answer.
+const INPUTS_PER_STEP: usize = 1_024;
+/// Bundle bytes in one step at most: bounds the size of a transaction.
+const BYTES_PER_STEP: usize = 8 << 20;
+/// Entries above the flushed index from which appends wait for the flusher (R10).
+const BACKLOG_LIMIT: u64 = 131_072;
+/// How long appends wait for the flusher before they are pushed back.
+const BACKLOG_PATIENCE: Duration = Duration::from_secs(20);
+/// Longest wait for more callers before a sync, if the last step served several.
+const GATHER_LONGEST: Duration = Duration::from_micros(400);
+/// Housekeeping and the end of the day.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What a caller wants.
+pub enum Request {
+    /// Append finished entries.
+    Append(Batch),
+    /// Destroy a private payload.
+    Erase {
+        /// Index of the private entry.
+        index: u64,
+        /// Its commitment.
+        payload: [u8; 32],
+    },
+    /// An entry of the node's own.
+    System {
+        /// A reserved kind.
+        kind: &'static str,
+        /// Its body.
+        body: Json,
+    },
+}
+
+/// A durable answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Where the entries are.
+    Appended(Places),
+    /// Index of the `erase` entry.
+    Erased(u64),
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Failure {
+    /// The engine refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// No room on the disk; nothing was appended.
+    #[error("{0}")]
+    Full(String),
+    /// The flusher cannot keep up; nothing was appended.
+    #[error("the ledger cannot write its tiles fast enough; try again later")]
+    Busy,
+    /// The store failed, or the node is stopping; whether the entry was appended is not known.
+    #[error("the ledger stopped: {0}")]
+    Stopped(String),
+}
+
+/// Called once, on the writer thread: it must not block.
+pub type Reply = Box<dyn FnOnce(Result<Answer, Failure>) + Send>;
+
+enum Command {
+    Request(Request, Reply),
+    Flushed(u64),
+    Close,
+}
+
+/// What everybody may see of the ledger, as of the last commit.
+#[derive(Clone, Debug, Default)]
+pub struct Published {
+    /// Number of entries.
+    pub size: u64,
+    /// Entries below this index are in files.
+    pub flushed: u64,
+    /// Size of the newest signed digest.
+    pub signed: u64,
+    /// Commits since start.
+    pub commits: u64,
+    /// Why the writer stopped, if it did.
+    pub stopped: Option<String>,
+}
+
+/// Sends requests to the writer thread.
+#[derive(Clone)]
+pub struct Writer {
+    queue: SyncSender<Command>,
+    published: watch::Receiver<Published>,
+}
+
+impl Writer {
+    /// Starts the writer thread. `head` is the head that start-up checked.
+    pub fn start(
+        store: Store,
+        ledger: Ledger,
+        head: &Head,
+    ) -> std::io::Result<(Self, JoinHandle<()>)> {
+        let (queue, commands) = sync_channel(QUEUE);
+        let first = Published {
+            size: head.size(),
+            flushed: head.flushed,
+            signed: head.signed.unwrap_or(0),
+            ..Published::default()
+        };
+        let (publish, published) = watch::channel(first);
+        let work = Work {
+            store,
+            ledger,
+            commands,
+            publish,
+            start: Instant::now(),
+            gather: Duration::ZERO,
+        };
+        let thread = std::thread::Builder::new()
+            .name("ledger-writer".to_owned())
+            .spawn(move || work.run())?;
+        Ok((Self { queue, published }, thread))
+    }
+
+    /// Hands over a request; blocks while the queue is full.
+    pub fn send(&self, request: Request, reply: Reply) {
+        if let Err(refused) = self.queue.send(Command::Request(request, reply)) {
+            refuse(refused.0);
+        }
+    }
+
+    /// Hands over a request unless the queue is full, in which case it comes back as [`Failure::Busy`].
+    pub fn try_send(&self, request: Request, reply: Reply) {
+        match self.queue.try_send(Command::Request(request, reply)) {
+            Ok(()) => {}
+            Err(std::sync::mpsc::TrySendError::Full(Command::Request(_, reply))) => {
+                reply(Err(Failure::Busy))
+            }
+            Err(std::sync::mpsc::TrySendError::Full(_)) => {}
+            Err(std::sync::mpsc::TrySendError::Disconnected(command)) => refuse(command),
+        }
+    }
+
+    /// Hands over a request and waits for the answer.
+    ///
+    /// # Errors
+    /// As [`Failure`] says.
+    pub fn call(&self, request: Request) -> Result<Answer, Failure> {
+        let (answer, wait) = sync_channel(1);
+        self.send(request, Box::new(move |result| drop(answer.send(result))));
+        wait.recv()
+            .unwrap_or_else(|_| Err(Failure::Stopped("the writer thread ended".to_owned())))
+    }
+
+    /// Tells the writer that tiles below `through` are in files, verified.
+    pub fn flushed(&self, through: u64) {
+        // A writer that ended needs no flush.
+        let _ = self.queue.send(Command::Flushed(through));
+    }
+
+    /// Asks the writer to finish what waits and stop.
+    pub fn close(&self) {
+        let _ = self.queue.send(Command::Close);
+    }
+
+    /// What the ledger shows, as of the last commit.
+    #[must_use]
+    pub fn published(&self) -> watch::Receiver<Published> {
+        self.published.clone()
+    }
+}
+
+fn refuse(command: Command) {
+    if let Command::Request(_, reply) = command {
+        reply(Err(Failure::Stopped("the node is stopping".to_owned())));
+    }
+}
+
+struct Work {
+    store: Store,
+    ledger: Ledger,
+    commands: Receiver<Command>,
+    publish: watch::Sender<Published>,
+    start: Instant,
+    /// How long to wait for more callers before the next sync.
+    gather: Duration,
+}
+
+/// What one step takes.
+#[derive(Default)]
+struct Taken {
+    inputs: Vec<Input>,
+    replies: BTreeMap<RequestId, Reply>,
+    bytes: usize,
+    close: bool,
+}
+
+impl Taken {
+    fn add(&mut self, command: Command) {
+        match command {
+            Command::Close => self.close = true,
+            Command::Flushed(through) => self.inputs.push(Input::Flushed { through }),
+            Command::Request(request, reply) => {
+                let id = RequestId(self.inputs.len() as u64);
+                self.replies.insert(id, reply);
+                self.inputs.push(match request {
+                    Request::Append(batch) => {
+                        self.bytes += batch.bundle_len();
+                        Input::Append { request: id, batch }
+                    }
+                    Request::Erase { index, payload } => Input::Erase {
+                        request: id,
+                        index,
+                        payload,
+                    },
+                    Request::System { kind, body } => Input::System {
+                        request: id,
+                        kind,
+                        body,
+                    },
+                });
+            }
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.close || self.inputs.len() >= INPUTS_PER_STEP || self.bytes >= BYTES_PER_STEP
+    }
+
+    fn fail(self, failure: &Failure) {
+        for (_, reply) in self.replies {
+            reply(Err(failure.clone()));
+        }
+    }
+}
+
+impl Work {
+    fn run(mut self) {
+        loop {
+            let mut taken = Taken::default();
+            match self.commands.recv_timeout(TICK) {
+                Ok(command) => taken.add(command),
+                Err(RecvTimeoutError::Timeout) => taken.inputs.push(Input::Tick),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.drain(&mut taken);
+            let close = taken.close;
+            if let Err(error) = self.step(taken) {
+                self.die(&error);
+            }
+            if close {
+                break;
+            }
+        }
+        self.refuse_rest();
+        if let Err(error) = self.store.close() {
+            tracing::warn!(%error, "the write-ahead log could not be copied at shutdown; the next start will do it");
+        }
+    }
+
+    /// Takes what waits; if the last step served several callers, gives them a moment to come back, so that they share
+    /// the next sync instead of every second one.
+    fn drain(&mut self, taken: &mut Taken) {
+        let until = Instant::now() + self.gather;
+        let mut patience: Option<Instant> = None;
+        while !taken.is_full() || self.backlog_full() {
+            if self.backlog_full() && !taken.replies.is_empty() {
+                let end = *patience.get_or_insert_with(|| Instant::now() + BACKLOG_PATIENCE);
+                match self
+                    .commands
+                    .recv_timeout(end.saturating_duration_since(Instant::now()))
+                {
+                    Ok(Command::Flushed(through)) => self.flush_now(through),
+                    Ok(command) if taken.inputs.len() < INPUTS_PER_STEP => taken.add(command),
+                    Ok(command) => refuse_busy(command),
+                    Err(_) => return std::mem::take(taken).fail(&Failure::Busy),
+                }
+                continue;
+            }
+            match self.commands.try_recv() {
+                Ok(command) => taken.add(command),
+                Err(TryRecvError::Disconnected) => return,
+                Err(TryRecvError::Empty) => {
+                    let left = until.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return;
+                    }
+                    if let Ok(command) = self.commands.recv_timeout(left) {
+                        taken.add(command);
+                    }
+                }
+            }
+        }
+    }
+
+    fn backlog_full(&self) -> bool {
+        let now = self.publish.borrow();
+        now.size - now.flushed >= BACKLOG_LIMIT
+    }
+
+    fn flush_now(&mut self, through: u64) {
+        let taken = Taken {
+            inputs: vec![Input::Flushed { through }],
+            ..Taken::default()
+        };
+        if let Err(error) = self.step(taken) {
+            self.die(&error);
+        }
+    }
+
+    fn step(&mut self, mut taken: Taken) -> Result<(), StoreError> {
+        if taken.inputs.is_empty() {
+            return Ok(());
+        }
+        let inputs = std::mem::take(&mut taken.inputs);
+        let callers = taken.replies.len();
+        let bytes = taken.bytes;
+        let outcome = self.commit(inputs);
+        let (answers, head, took) = match outcome {
+            Ok(done) => done,
+            Err(StoreError::Full(why)) => {
+                tracing::error!(%why, "the disk is full; nothing was appended");
+                taken.fail(&Failure::Full(why));
+                return Ok(());
+            }
+            Err(error) => {
+                taken.fail(&Failure::Stopped(error.to_string()));
+                return Err(error);
+            }
+        };
+        self.gather = if callers > 1 {
+            (took / 8).min(GATHER_LONGEST)
+        } else {
+            Duration::ZERO
+        };
+        self.publish.send_modify(|published| {
+            published.size = head.size();
+            published.flushed = head.flushed;
+            published.signed = head.signed.unwrap_or(0);
+            published.commits += 1;
+        });
+        for (request, answer) in answers {
+            if let Some(reply) = taken.replies.remove(&request) {
+                reply(answer);
+            }
+        }
+        debug_assert!(taken.replies.is_empty(), "every request has an answer");
+        self.store.tidy(bytes as u64 + 4_096)
+    }
+
+    /// One transaction: step, commit, and only then the answers.
+    #[allow(clippy::type_complexity)] // private, and read only above
+    fn commit(
+        &mut self,
+        inputs: Vec<Input>,
+    ) -> Result<(Vec<(RequestId, Result<Answer, Failure>)>, Head, Duration), StoreError> {
+        let erases = inputs
+            .iter()
+            .any(|input| matches!(input, Input::Erase { .. }));
+        let mut tx = self.store.begin()?;
+        let (mut outbox, head) = self.ledger.step(clock::now(self.start), &mut tx, inputs)?;
+        let refused = outbox.take_free();
+        let began = Instant::now();
+        let committed = tx.commit()?;
+        let took = began.elapsed();
+        if erases {
+            // The answer says that the key is destroyed, so it must be.
+            self.store.tidy(0)?;
+        }
+        let kept = outbox
+            .release(&committed)
+            .into_iter()
+            .filter_map(|promise| match promise {
+                Promise::Appended { request, places } => {
+                    Some((request, Ok(Answer::Appended(places))))
+                }
+                Promise::Erased { request, index } => Some((request, Ok(Answer::Erased(index)))),
+                Promise::Digest { .. } => None,
+            });
+        let refused = refused
+            .into_iter()
+            .map(|Free::Refused { request, refusal }| (request, Err(refusal.into())));
+        Ok((kept.chain(refused).collect(), head, took))
+    }
+
+    /// After an I/O error nobody knows what is on disk: stop at once, the next start finds out (R9).
+    fn die(&self, error: &StoreError) {
+        tracing::error!(%error, "the store failed; stopping at once");
+        self.publish
+            .send_modify(|published| published.stopped = Some(error.to_string()));
+        anstream::eprintln!(
+            "error: {error}\nThe node stops at once, so that nothing is promised that is not on disk."
+        );
+        std::process::exit(crate::exit::Code::Io.number());
+    }
+
+    fn refuse_rest(&self) {
+        while let Ok(command) = self.commands.try_recv() {
+            refuse(command);
+        }
+    }
+}
+
+fn refuse_busy(command: Command) {
+    if let Command::Request(_, reply) = command {
+        reply(Err(Failure::Busy));
+    }
+}

@@ -1,0 +1,45 @@
+//! Signing digests. On its own (`solo`) a ledger needs no other's acknowledgement, so every step that appended signs,
+//! in the same transaction as the entries: one sync makes both durable, and the note leaves after it.
+
+use super::{Config, KEPT_DIGESTS, Promise, Step};
+use crate::checkpoint::Checkpoint;
+use crate::engine::store::{StoreError, Transaction};
+use crate::note::SigningKey;
+
+/// Digests beyond [`KEPT_DIGESTS`] that may gather before they are pruned, so that pruning is rare.
+const PRUNE_EVERY: u64 = 1_024;
+
+impl<T: Transaction> Step<'_, T> {
+    pub(super) fn sign_if_due(
+        &mut self,
+        config: &Config,
+        log_key: &SigningKey,
+    ) -> Result<(), StoreError> {
+        let size = self.head.size();
+        if size == 0 || self.head.signed == Some(size) {
+            return Ok(());
+        }
+        if self.head.signed.is_some_and(|signed| signed > size) {
+            return Err(StoreError::Damaged(format!(
+                "the ledger has {size} entries and signed more"
+            )));
+        }
+        let checkpoint = Checkpoint {
+            origin: config.origin.clone(),
+            size,
+            root: self.head.root(),
+        };
+        // The key's name is the origin by construction of the ledger, so this fails only on a damaged head.
+        let note = checkpoint
+            .sign(log_key)
+            .map_err(|error| StoreError::Damaged(error.to_string()))?
+            .to_string();
+        self.tx.put_digest(size, &note)?;
+        if size % PRUNE_EVERY < size.saturating_sub(self.head.signed.unwrap_or(0)) {
+            self.tx.prune_digests(KEPT_DIGESTS)?;
+        }
+        self.head.signed = Some(size);
+        self.out.promise(Promise::Digest { size, note });
+        Ok(())
+    }
+}

@@ -1,0 +1,26 @@
+//! The engine: the whole behaviour of a node as one state machine over a [`store::Transaction`].
+//! No clock, no randomness, no I/O: time and seeds come in as values, effects go out through an [`outbox::Outbox`].
+//!
+//! ```text
+//! step(now, transaction, inputs) -> outbox      then: commit -> Committed -> outbox.release(&committed)
+//! ```
+
+pub mod ledger;
+pub mod mem;
+pub mod outbox;
+pub mod store;
+
+use crate::entry::time::TimeUs;
+
+/// Both clocks, as the runtime read them just before the step.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// Microseconds of a clock that never steps.
+    pub mono_us: u64,
+    /// Wall time in UTC, which may step.
+    pub wall: TimeUs,
+}
+
+/// Names a request of the runtime, so that its answer finds the way back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RequestId(pub u64);

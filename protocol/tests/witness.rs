@@ -1,0 +1,163 @@
+//! Witness messages against the public add-checkpoint script, and their strictness.
+
+use belfry_protocol::checkpoint::Checkpoint;
+use belfry_protocol::note::{Algorithm, SigningKey, VerifierKey};
+use belfry_protocol::tlog::verify::consistency;
+use belfry_protocol::witness::{
+    AddCheckpoint, SignSubtree, parse_conflict, parse_cosignatures, print_conflict,
+    print_cosignatures,
+};
+
+/// Data of the add-checkpoint script of litewitness (FiloSottile/torchwood), log key and origin.
+const ORIGIN: &str =
+    "sigsum.org/v1/tree/4d6d8825a6bb689d459628312889dfbb0bcd41b5211d9e1ce768b0ff0309e562";
+const LOG_KEY: &str = "ffdc2d4d98e4124d3feaf788c0c2f9abfd796083d1f0495437f302ec79cf100f";
+const SIZE_1: (&str, &str) = (
+    "KgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+    "UgIom7fPZTqpxWWhyjWduBvTvGVqsokMbqTArsQilegKoFBJQjUFAmQ0+YeSPM3wfUQMFSzVnnNuWRTYrajXpNUbIQY=",
+);
+const SIZE_3: (&str, &str) = (
+    "RcCI1Nk56ZcSmIEfIn0SleqtV7uvrlXNccFx595Iwl0=",
+    "UgIom2VbtIcdFbwFAy1n7s6IkAxIY6J/GQOTuZF2ORV39d75cbAj2aQYwyJre36kezNobZs4SUUdrcawfAB8WVrx6go=",
+);
+const SIZE_5: (&str, &str) = (
+    "QrtXrQZCCvpIgsSmOsah7HdICzMLLyDfxToMql9WTjY=",
+    "UgIomw/EOJmWi0i1FQsOj+etB7F8IccFam/jgd6wzRns4QPVmyEZtdvl1U2KEmLOZ/ASRcWJi0tW90dJWAShei7sDww=",
+);
+const PROOF_1_3: &str =
+    "KgEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\nKgIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n";
+const PROOF_3_5: &str = "KgIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\nKgMAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\nwgiIFdZfYNv6WU1OllBKsWnLYIS/DBMqt8Uh/S4OukE=\nKgQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n";
+
+fn request(old: u64, proof: &str, size: u64, (root, signature): (&str, &str)) -> String {
+    format!("old {old}\n{proof}\n{ORIGIN}\n{size}\n{root}\n\n\u{2014} {ORIGIN} {signature}\n")
+}
+
+fn log_key() -> VerifierKey {
+    VerifierKey::new(
+        ORIGIN,
+        Algorithm::Ed25519,
+        &belfry_protocol::hex::decode(LOG_KEY).unwrap(),
+    )
+    .unwrap()
+}
+
+#[test]
+fn the_public_script_parses_verifies_and_grows() {
+    let mut last: Option<Checkpoint> = None;
+    let script = [
+        request(0, "", 1, SIZE_1),
+        request(1, PROOF_1_3, 3, SIZE_3),
+        request(3, PROOF_3_5, 5, SIZE_5),
+    ];
+    for body in script {
+        let parsed = AddCheckpoint::parse(body.as_bytes()).unwrap();
+        assert_eq!(parsed.to_string(), body);
+        let checkpoint = Checkpoint::open(&parsed.checkpoint, &log_key()).unwrap();
+        if let Some(old) = last {
+            assert_eq!(parsed.old_size, old.size);
+            consistency(
+                old.size,
+                checkpoint.size,
+                &old.root,
+                &checkpoint.root,
+                &parsed.proof,
+            )
+            .unwrap();
+        }
+        last = Some(checkpoint);
+    }
+    let forged = request(
+        1,
+        PROOF_1_3,
+        3,
+        (SIZE_3.0, &SIZE_3.1.replace("6go=", "6gw=")),
+    );
+    let parsed = AddCheckpoint::parse(forged.as_bytes()).unwrap();
+    assert!(Checkpoint::open(&parsed.checkpoint, &log_key()).is_err());
+}
+
+#[test]
+fn the_specification_example_parses() {
+    let body = "old 20852014\nPlRNCrwHpqhGrupue0L7gxbjbMiKA9temvuZZDDpkaw=\njrJZDmY8Y7SyJE0MWLpLozkIVMSMZcD5kvuKxPC3swk=\n5+pKlUdi2LeF/BcMHBn+Ku6yhPGNCswZZD1X/6QgPd8=\n/6WVhPs2CwSsb5rYBH5cjHV/wSmA79abXAwhXw3Kj/0=\n\nexample.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n\u{2014} example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=\n\u{2014} example.com/behind-the-sofa opLqBQsREYCgu6xQkYQwJr9fo45a62DN9EdmHXnZdXNqlcVGlCum2Wks+49/V6267UEjw6QUXTS5Rovnzv++qbSzm9Q=\n";
+    let parsed = AddCheckpoint::parse(body.as_bytes()).unwrap();
+    assert_eq!(
+        (
+            parsed.old_size,
+            parsed.proof.len(),
+            parsed.checkpoint.signatures().len()
+        ),
+        (20_852_014, 4, 2)
+    );
+    assert_eq!(parsed.to_string(), body);
+}
+
+#[test]
+fn malformed_requests_are_refused() {
+    let good = request(3, PROOF_3_5, 5, SIZE_5);
+    let bad = [
+        good.replace("old 3", "old 03"),
+        good.replace("old 3", "old  3"),
+        good.replace("old 3", "size 3"),
+        good.replace("old 3\n", ""),
+        good.replacen("\n\n", "\n", 1),
+        good.replace("KgQAAAA", "KgQAAA"),
+        good.replace("old 3\n", &format!("old 3\n{}", PROOF_1_3.repeat(30))),
+        good.replace("\n5\n", "\nfive\n"),
+        good.replace('\n', "\r\n"),
+        good[..good.len() - 1].to_owned(),
+        format!("{good}\n"),
+    ];
+    for body in bad {
+        assert!(AddCheckpoint::parse(body.as_bytes()).is_err(), "{body}");
+    }
+    assert!(AddCheckpoint::parse(&vec![b'o'; 200_000]).is_err());
+}
+
+#[test]
+fn answers_round_trip() {
+    let key = SigningKey::cosigner("w.example", [1; 32]).unwrap();
+    let text = format!("{ORIGIN}\n1\n{}\n", SIZE_1.0);
+    let lines = vec![key.cosign(&text, 1).unwrap(), key.cosign(&text, 2).unwrap()];
+    let body = print_cosignatures(&lines);
+    assert_eq!(parse_cosignatures(body.as_bytes()).unwrap(), lines);
+    for bad in [
+        "",
+        "\n",
+        &body[..body.len() - 1],
+        &format!("{body}\n"),
+        &body.repeat(9),
+        &body.replace('\n', "\r\n"),
+    ] {
+        assert!(parse_cosignatures(bad.as_bytes()).is_err(), "{bad}");
+    }
+    assert_eq!(parse_conflict(print_conflict(42).as_bytes()), Ok(42));
+    for bad in [
+        "",
+        "42",
+        "042\n",
+        "42\n\n",
+        "42\r\n",
+        "-1\n",
+        "9223372036854775808\n",
+    ] {
+        assert!(parse_conflict(bad.as_bytes()).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn subtree_requests_round_trip_and_keep_to_the_tree() {
+    let note = request(0, "", 5, SIZE_5)
+        .split_once("\n\n")
+        .unwrap()
+        .1
+        .to_owned();
+    let body = |range: &str| format!("subtree {range}\n{}\n{PROOF_1_3}\n{note}", SIZE_1.0);
+    let good = SignSubtree::parse(body("2 4").as_bytes()).unwrap();
+    assert_eq!(
+        (good.start, good.end, good.proof.len(), good.to_string()),
+        (2, 4, 2, body("2 4"))
+    );
+    for bad in ["2 2", "4 2", "1 3", "4 6", "2 04", "2", "2 4 6", "-2 4"] {
+        assert!(SignSubtree::parse(body(bad).as_bytes()).is_err(), "{bad}");
+    }
+}
