@@ -1,83 +1,41 @@
-//! stub
-use belfry_protocol::entry::commit::EntrySecrets;
-use belfry_protocol::note::*;
-use secrecy::SecretString;
-use std::path::Path;
-#[derive(Debug, thiserror::Error)]
-pub enum KeyError {
-    #[error("{0}")]
-    Passphrase(String),
-}
-pub struct CreateOptions {
-    pub name: String,
-    pub passphrase: Option<SecretString>,
-    pub now_unix: i64,
-}
-pub struct KeyDir;
-pub struct NodeKeys {
-    name: String,
-    log: SigningKey,
-    certs: Vec<SignedNote>,
-}
-pub struct RotationState {
-    pub days_left: i64,
-    pub level: String,
-}
-impl KeyDir {
-    pub fn create(d: &Path, o: &CreateOptions) -> Result<NodeKeys, KeyError> {
-        std::fs::create_dir_all(d).unwrap();
-        std::fs::write(d.join("name"), &o.name).unwrap();
-        Self::open(d, || Ok(None))
-    }
-    pub fn open(
-        d: &Path,
-        _: impl FnOnce() -> Result<Option<SecretString>, KeyError>,
-    ) -> Result<NodeKeys, KeyError> {
-        let name = std::fs::read_to_string(d.join("name")).unwrap();
-        let log = SigningKey::ed25519(&name, [7; 32]).unwrap();
-        Ok(NodeKeys {
-            name,
-            log,
-            certs: vec![],
-        })
-    }
-}
-impl NodeKeys {
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-    pub fn log_key(&self) -> SigningKey {
-        self.log.clone()
-    }
-    pub fn ack_key(&self) -> SigningKey {
-        self.log.clone()
-    }
-    pub fn mirror_key(&self) -> SigningKey {
-        self.log.clone()
-    }
-    pub fn identity_verifier(&self) -> &VerifierKey {
-        self.log.verifier()
-    }
-    pub fn certificates(&self) -> &[SignedNote] {
-        &self.certs
-    }
-    pub fn serial(&self) -> u64 {
-        1
-    }
-    pub fn rotation_state(&self, _: i64) -> RotationState {
-        RotationState {
-            days_left: 90,
-            level: "ok".into(),
-        }
-    }
-    pub fn entry_secrets(&self) -> EntrySecrets {
-        EntrySecrets {
-            idempotency: [1; 32],
-            pseudonym: [2; 32],
-            scrub: [3; 32],
-        }
-    }
-}
-pub fn fingerprint(v: &str) -> String {
-    v[..4].to_owned()
-}
+//! Identities, key files, purpose keys, certificates and note keys of a Belfry node.
+//!
+//! This crate reads and writes the directory `keys/` of a data directory and asks the system for randomness. It reads
+//! no clock (times come in as values) and opens no connection. Secrets are wiped when dropped and never appear in
+//! `Debug`, `Display` or errors.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `unlock.age` | an age X25519 identity under the passphrase (scrypt, work factor 2^15); it opens the other `.age` files |
+//! | `identity.age` | the long-lived identity seed; may be kept elsewhere |
+//! | `identity.pub` | the identity's public key, in clear |
+//! | `operational-<serial>.age` | the seed of the purpose keys of one serial |
+//! | `log-<serial>.age` | an imported log key, which replaces the derived one of that serial |
+//! | `transport.age` | the seed of the libp2p key |
+//! | `node-secret.age` | the long-lived secret for HMAC keys |
+//! | `cert-<serial>.note` | the certificate of a serial, in clear |
+//!
+//! In plain mode, by explicit choice, there is no `unlock.age` and the files end in `.key`, readable by the owner only.
+
+#![deny(missing_docs)]
+
+mod derive;
+mod dir;
+mod error;
+mod fingerprint;
+mod load;
+mod node_keys;
+mod record;
+mod rotate;
+mod rotation;
+mod seal;
+mod store;
+
+pub use derive::Purpose;
+pub use dir::{CreateOptions, KeyDir, Protection};
+pub use error::KeyError;
+pub use fingerprint::{fingerprint, is_fingerprint};
+pub use node_keys::{NodeKeys, PurposeKeys};
+pub use rotate::RotateOptions;
+pub use rotation::{CRITICAL_DAYS, RotationLevel, RotationState, VALIDITY_DAYS, WARNING_DAYS};
+pub use seal::{MAX_WORK_FACTOR, WORK_FACTOR};

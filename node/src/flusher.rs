@@ -9,7 +9,7 @@ use belfry_protocol::engine::store::StoreError;
 use belfry_protocol::tlog::bundle;
 use belfry_protocol::tlog::compact::CompactRange;
 use belfry_protocol::tlog::hash::{Hash, leaf_hash};
-use belfry_protocol::tlog::tile::{Bundle, MAX_TILE_LEVEL, TILE_HEIGHT, TILE_WIDTH, Tile};
+use belfry_protocol::tlog::tile::{Bundle, MAX_TILE_LEVEL, TILE_WIDTH, Tile, hashes_at};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -179,8 +179,8 @@ impl Flusher {
             );
         }
         for level in 1..=MAX_TILE_LEVEL {
-            let span = TILE_HEIGHT * (u32::from(level) + 1);
-            for index in (head.flushed >> span)..((end * TILE_WIDTH) >> span) {
+            // As many full tiles as there are hashes on the level above.
+            for index in hashes_at(level + 1, head.flushed)..hashes_at(level + 1, end * TILE_WIDTH) {
                 let hashes = self.reader.edge(level, index)?.unwrap_or_default();
                 if hashes.len() as u64 != TILE_WIDTH {
                     return Err(StoreError::Damaged(format!(

@@ -1,4 +1,5 @@
 //! Certificates, revocations and chains: a golden text, strictness, and what breaks a chain.
+#![allow(clippy::unwrap_used)] // helpers of tests may unwrap as tests do
 
 use belfry_protocol::cert::{
     CertError, Certificate, Reason, Revocation, Scope, certificate_hash, key_for_size, verify_chain,

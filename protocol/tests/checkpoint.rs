@@ -1,4 +1,5 @@
 //! Checkpoints against the public vectors and under mutation.
+#![allow(clippy::unwrap_used)] // helpers of tests may unwrap as tests do
 
 use belfry_protocol::checkpoint::{Checkpoint, CheckpointError};
 use belfry_protocol::note::{SignedNote, SigningKey, VerifierKey, verify_note};

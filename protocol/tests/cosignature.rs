@@ -1,4 +1,5 @@
 //! Cosignatures: built, verified, and refused where their time or key is not a cosigner's.
+#![allow(clippy::unwrap_used)] // helpers of tests may unwrap as tests do
 
 use belfry_protocol::checkpoint::Checkpoint;
 use belfry_protocol::cosignature::{

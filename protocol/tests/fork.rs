@@ -1,4 +1,5 @@
 //! Fork proofs: every pair of small sizes, both types, certificates, and everything that must not pass for a fork.
+#![allow(clippy::unwrap_used)] // helpers of tests may unwrap as tests do
 
 use belfry_protocol::cert::{Certificate, Scope, certificate_hash};
 use belfry_protocol::checkpoint::Checkpoint;

@@ -1,4 +1,5 @@
 //! Signed notes against the public vectors, against `signed_note` as an independent judge, and under mutation.
+#![allow(clippy::unwrap_used)] // helpers of tests may unwrap as tests do
 
 use belfry_protocol::note::{
     Algorithm, NoteError, SignatureLine, SignedNote, SigningKey, VerifierKey, is_foreign_name,

@@ -1,4 +1,5 @@
 //! Policies: the rules of C2SP `tlog-policy`, and quorums over distinct keys.
+#![allow(clippy::unwrap_used)] // helpers of tests may unwrap as tests do
 
 use belfry_protocol::checkpoint::Checkpoint;
 use belfry_protocol::note::{SignedNote, SigningKey};

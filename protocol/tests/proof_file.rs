@@ -1,4 +1,5 @@
 //! Proof files against a real production log with eight witnesses, and under mutation.
+#![allow(clippy::unwrap_used)] // helpers of tests may unwrap as tests do
 
 use belfry_protocol::checkpoint::Checkpoint;
 use belfry_protocol::hex;

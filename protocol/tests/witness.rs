@@ -1,4 +1,5 @@
 //! Witness messages against the public add-checkpoint script, and their strictness.
+#![allow(clippy::unwrap_used)] // helpers of tests may unwrap as tests do
 
 use belfry_protocol::checkpoint::Checkpoint;
 use belfry_protocol::note::{Algorithm, SigningKey, VerifierKey};

@@ -332,7 +332,7 @@ mod tests {
             ("{\"a\":1} x", "trailing characters"),
             ("{\"a\":", "EOF"),
             ("[1,]", "trailing comma"),
-            ("\"\\ud800\"", "surrogate"),
+            ("\"\\ud800\"", "hex escape"),
         ] {
             let message = Json::parse(text.as_bytes()).unwrap_err().to_string();
             assert!(message.contains(word), "{text}: {message}");

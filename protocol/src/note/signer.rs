@@ -1,5 +1,5 @@
 //! Private keys: signing notes and cosigning checkpoints, and Go's text form for them.
-//! May not make seeds, and may not show one except through [`SigningKey::export`].
+//! May not make seeds, and may not show one except through [`SigningKey::export`] and [`SigningKey::seed`].
 
 use super::message::{check_timestamp, cosignature_message};
 use super::name::is_signer_name;
@@ -117,21 +117,26 @@ impl SigningKey {
     pub fn export(&self) -> Zeroizing<String> {
         let mut blob = Zeroizing::new([0u8; 33]);
         blob[0] = self.verifier.algorithm().byte();
-        match &self.secret {
-            Secret::Ed25519(key) => blob[1..].copy_from_slice(key.as_bytes()),
-            #[cfg(feature = "ml-dsa")]
-            Secret::MlDsa44(key) => blob[1..].copy_from_slice(&key.seed()[..]),
-        }
+        blob[1..].copy_from_slice(&self.seed()[..]);
         let encoded = Zeroizing::new(crate::base64::encode(&blob[..]));
         let (name, id) = (self.verifier.name(), self.verifier.key_id_hex());
         // One allocation of the right size: growing would leave copies of the seed behind.
-        let mut text = Zeroizing::new(String::with_capacity(
-            PRIVATE_PREFIX.len() + name.len() + 10 + encoded.len(),
-        ));
+        let length = PRIVATE_PREFIX.len() + name.len() + 10 + encoded.len();
+        let mut text = Zeroizing::new(String::with_capacity(length));
         for part in [PRIVATE_PREFIX, name, "+", &id, "+", &encoded] {
             text.push_str(part);
         }
         text
+    }
+
+    /// The seed, for storing it in a protected file. This is the secret itself.
+    #[must_use]
+    pub fn seed(&self) -> Zeroizing<[u8; 32]> {
+        match &self.secret {
+            Secret::Ed25519(key) => Zeroizing::new(key.to_bytes()),
+            #[cfg(feature = "ml-dsa")]
+            Secret::MlDsa44(key) => key.seed(),
+        }
     }
 
     /// The public half.

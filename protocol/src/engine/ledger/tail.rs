@@ -6,7 +6,7 @@ use crate::engine::store::{StoreError, Transaction};
 use crate::entry::batch::Batch;
 use crate::tlog::compact::Node;
 use crate::tlog::hash::Hash;
-use crate::tlog::tile::{MAX_TILE_LEVEL, TILE_HEIGHT, TILE_WIDTH};
+use crate::tlog::tile::{MAX_TILE_LEVEL, TILE_HEIGHT, TILE_WIDTH, hashes_at};
 use std::collections::BTreeMap;
 
 /// New entries of this step, not yet written.
@@ -131,7 +131,7 @@ impl<T: Transaction> Step<'_, T> {
         }
         self.tx.drop_tail_below(through)?;
         for level in 1..=MAX_TILE_LEVEL {
-            let full = through >> (TILE_HEIGHT * (u32::from(level) + 1));
+            let full = hashes_at(level + 1, through);
             if full > 0 {
                 self.tx.drop_edge_below(level, full)?;
             }
