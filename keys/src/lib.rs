@@ -25,6 +25,7 @@ mod error;
 mod fingerprint;
 mod load;
 mod node_keys;
+mod public;
 mod record;
 mod rotate;
 mod rotation;

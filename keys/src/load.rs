@@ -172,7 +172,7 @@ pub(crate) fn purpose_keys(
     })
 }
 
-fn read_identity_public(dir: &Path) -> Result<VerifierKey, KeyError> {
+pub(crate) fn read_identity_public(dir: &Path) -> Result<VerifierKey, KeyError> {
     let path = dir.join(IDENTITY_PUBLIC);
     let content = store::read(&path, false)?;
     let vkey = std::str::from_utf8(&content)
@@ -185,7 +185,7 @@ fn read_identity_public(dir: &Path) -> Result<VerifierKey, KeyError> {
 }
 
 /// Certificates from serial 1 up to the first that is not there.
-fn read_certificates(dir: &Path) -> Result<Vec<SignedNote>, KeyError> {
+pub(crate) fn read_certificates(dir: &Path) -> Result<Vec<SignedNote>, KeyError> {
     let mut notes = Vec::new();
     for serial in (1u64..).take(MAX_CHAIN_CERTIFICATES) {
         let path = dir.join(certificate_name(serial));

@@ -10,7 +10,7 @@
     clippy::cast_precision_loss
 )]
 
-use belfry_keys::{CreateOptions, KeyDir, NodeKeys};
+use belfry_keys::{CreateOptions, KeyDir, NodeKeys, Protection};
 use belfry_node::audit::source::Source;
 use belfry_node::audit::tree;
 use belfry_node::config;
@@ -19,6 +19,7 @@ use belfry_node::ingest::pipeline::{self, OnError, Plan};
 use belfry_node::node::Node;
 use belfry_node::store::Layout;
 use belfry_node::writer::Request;
+use belfry_protocol::cert::Scope;
 use belfry_protocol::entry::json::Json;
 use belfry_protocol::entry::time::TimeUs;
 use belfry_protocol::entry::{Batch, Draft, Visibility};
@@ -197,16 +198,17 @@ fn scrub() {
 }
 
 fn keys(dir: &Path) -> NodeKeys {
+    if KeyDir::exists(dir).unwrap() {
+        return KeyDir::open(dir, || Ok(None)).unwrap();
+    }
     let options = CreateOptions {
         name: NAME.to_owned(),
-        passphrase: None,
-        now_unix: 1_800_000_000,
+        protection: Protection::Plain,
+        now_seconds: 1_800_000_000,
+        scope: Scope::Unfounded,
+        import_log_key: None,
     };
-    let path = dir.join("keys");
-    if !path.exists() {
-        KeyDir::create(&path, &options).unwrap();
-    }
-    KeyDir::open(&path, || Ok(None)).unwrap()
+    KeyDir::create(dir, options).unwrap()
 }
 
 fn open(dir: &Path, disk: Arc<dyn Disk>) -> Node {

@@ -180,7 +180,8 @@ impl Flusher {
         }
         for level in 1..=MAX_TILE_LEVEL {
             // As many full tiles as there are hashes on the level above.
-            for index in hashes_at(level + 1, head.flushed)..hashes_at(level + 1, end * TILE_WIDTH) {
+            for index in hashes_at(level + 1, head.flushed)..hashes_at(level + 1, end * TILE_WIDTH)
+            {
                 let hashes = self.reader.edge(level, index)?.unwrap_or_default();
                 if hashes.len() as u64 != TILE_WIDTH {
                     return Err(StoreError::Damaged(format!(

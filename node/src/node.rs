@@ -67,7 +67,7 @@ impl Node {
                 .hint("a ledger that was restored must first learn from others what it signed; only a running copy or an operator who knows that there is none may remove RESTORED"));
         }
         let mut store = Store::open(layout.clone(), Arc::clone(&disk))?;
-        let log_signer = keys.log_key();
+        let log_signer = keys.log_key().clone();
         let log_key = log_signer.verifier().clone();
         let (head, incarnation) = start_up(&mut store, &disk, &log_key)?;
         let ledger = Ledger::new(
@@ -95,7 +95,7 @@ impl Node {
             incarnation,
             writer,
             scrubber,
-            secrets: Arc::new(keys.entry_secrets()),
+            secrets: Arc::new(entry_secrets(keys)),
             disk,
             threads: vec![flusher_thread, writer_thread],
             _lock: lock,
@@ -167,6 +167,16 @@ impl Node {
                 tracing::error!("a ledger thread panicked");
             }
         }
+    }
+}
+
+/// The secrets of entries, from the node's long-lived secret: they do not rotate with the operational keys.
+fn entry_secrets(keys: &NodeKeys) -> EntrySecrets {
+    EntrySecrets {
+        idempotency: *keys.idem_key(),
+        pseudonym: *keys.pseudonym_key(),
+        // The press derives one token key per tenant from this.
+        scrub: *keys.scrub_key("", 0),
     }
 }
 

@@ -161,6 +161,9 @@ pub struct InitArgs {
     /// Keep the keys unencrypted, readable by this user only
     #[arg(long)]
     pub plain_keys: bool,
+    /// Use this Go-style private note key (PRIVATE+KEY+…) as the first log key
+    #[arg(long, value_name = "FILE")]
+    pub import_log_key: Option<PathBuf>,
     /// Sign nothing until the node belongs to a federation
     #[arg(long)]
     pub federated: bool,

@@ -61,7 +61,7 @@ impl Context {
 
     /// The keys, unlocked.
     pub(super) fn keys(&self) -> Result<NodeKeys, Failure> {
-        KeyDir::open(&self.layout.keys(), || self.passphrase(false)).map_err(key_failure)
+        KeyDir::open(self.layout.dir(), || self.passphrase(false)).map_err(key_failure)
     }
 
     /// The node, opened for writing by this process.
@@ -84,8 +84,8 @@ impl Context {
 
     /// The key that the ledger's digests verify under, without unlocking anything.
     pub(super) fn log_verifier(&self) -> Result<VerifierKey, Failure> {
-        self.config(&BTreeMap::new())?;
-        Ok(self.keys()?.log_key().verifier().clone())
+        let (config, _) = self.config(&BTreeMap::new())?;
+        KeyDir::public_log_key(self.layout.dir(), &config.name).map_err(key_failure)
     }
 
     /// A read-only view of the ledger.
@@ -105,7 +105,7 @@ impl Context {
             .or(credential.filter(|path| path.exists()));
         if let Some(file) = file {
             let text = std::fs::read_to_string(&file).map_err(|error| {
-                KeyError::Passphrase(format!(
+                KeyError::PassphraseSource(format!(
                     "cannot read the passphrase file {}: {error}",
                     file.display()
                 ))
@@ -118,11 +118,11 @@ impl Context {
         }
         let ask = |prompt: &str| {
             rpassword::prompt_password(prompt)
-                .map_err(|error| KeyError::Passphrase(error.to_string()))
+                .map_err(|error| KeyError::PassphraseSource(error.to_string()))
         };
         let first = ask("Passphrase: ")?;
         if new && ask("The same again: ")? != first {
-            return Err(KeyError::Passphrase(
+            return Err(KeyError::PassphraseSource(
                 "the two passphrases differ".to_owned(),
             ));
         }

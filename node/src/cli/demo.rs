@@ -11,7 +11,8 @@ use crate::ingest::files::{self, Options};
 use crate::ingest::pipeline::{self, OnError, Plan};
 use crate::node::Node;
 use crate::store::Layout;
-use belfry_keys::{CreateOptions, KeyDir};
+use belfry_keys::{CreateOptions, KeyDir, Protection};
+use belfry_protocol::cert::Scope;
 use belfry_protocol::entry::Draft;
 use belfry_protocol::entry::json::Json;
 use serde_json::json;
@@ -106,13 +107,14 @@ fn found(home: &Path) -> Result<Node, Failure> {
     let layout = Layout::new(home);
     let options = CreateOptions {
         name: NAME.to_owned(),
-        passphrase: None,
-        now_unix: clock::wall().seconds(),
+        protection: Protection::Plain,
+        now_seconds: u64::try_from(clock::wall().seconds()).unwrap_or(0),
+        scope: Scope::Unfounded,
+        import_log_key: None,
     };
-    KeyDir::create(&layout.keys(), &options).map_err(super::context::key_failure)?;
+    let keys = KeyDir::create(home, options).map_err(super::context::key_failure)?;
     std::fs::write(layout.config(), EXAMPLE.replace("{name}", NAME))?;
     let (config, _) = config::load(&layout.config(), &BTreeMap::new(), &BTreeMap::new())?;
-    let keys = KeyDir::open(&layout.keys(), || Ok(None)).map_err(super::context::key_failure)?;
     Node::open(layout, config, &keys)
 }
 

@@ -5,8 +5,10 @@ use super::context::{Context, key_failure};
 use crate::clock;
 use crate::config::EXAMPLE;
 use crate::exit::{Code, Failure};
-use belfry_keys::{CreateOptions, KeyDir};
+use belfry_keys::{CreateOptions, KeyDir, Protection};
+use belfry_protocol::cert::Scope;
 use belfry_protocol::note::is_member_name;
+use secrecy::SecretString;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::os::unix::fs::DirBuilderExt;
@@ -21,16 +23,7 @@ pub(super) fn run(context: &Context, args: &InitArgs) -> Result<(), Failure> {
             &json!({ "dry_run": true, "name": args.name, "data_dir": dir }),
         );
     }
-    let passphrase = if args.plain_keys {
-        None
-    } else {
-        context.passphrase(true).map_err(key_failure)?
-    };
-    if passphrase.is_none() && !args.plain_keys {
-        return Err(Failure::new(Code::KeyUnavailable, "no passphrase for the new keys").hint(
-            "give one with --passphrase-file FILE, or choose unencrypted keys with --plain-keys",
-        ));
-    }
+    let protection = protection(context, args)?;
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -40,10 +33,12 @@ pub(super) fn run(context: &Context, args: &InitArgs) -> Result<(), Failure> {
         })?;
     let options = CreateOptions {
         name: args.name.clone(),
-        passphrase,
-        now_unix: clock::wall().seconds(),
+        protection,
+        now_seconds: u64::try_from(clock::wall().seconds()).unwrap_or(0),
+        scope: Scope::Unfounded,
+        import_log_key: import(args)?,
     };
-    KeyDir::create(&context.layout.keys(), &options).map_err(key_failure)?;
+    let keys = KeyDir::create(dir, options).map_err(key_failure)?;
     let config = EXAMPLE
         .replace("{name}", &args.name)
         .replace("role = \"factory\"", &format!("role = {:?}", args.role))
@@ -53,8 +48,6 @@ pub(super) fn run(context: &Context, args: &InitArgs) -> Result<(), Failure> {
         );
     // Last, because its presence says that the node is complete.
     std::fs::write(context.layout.config(), config)?;
-    let keys = belfry_keys::KeyDir::open(&context.layout.keys(), || Ok(options.passphrase.clone()))
-        .map_err(key_failure)?;
     let (config, _) = context.config(&BTreeMap::new())?;
     let node = crate::node::Node::open(context.layout.clone(), config, &keys)?;
     let (vkey, size) = (node.log_key.to_string(), node.published().size);
@@ -74,6 +67,30 @@ pub(super) fn run(context: &Context, args: &InitArgs) -> Result<(), Failure> {
          belfry key export{at} > log.vkey      the key that others verify with"
     ));
     Ok(())
+}
+
+fn protection(context: &Context, args: &InitArgs) -> Result<Protection, Failure> {
+    if args.plain_keys {
+        return Ok(Protection::Plain);
+    }
+    context.passphrase(true).map_err(key_failure)?.map(Protection::Passphrase).ok_or_else(|| {
+        Failure::new(Code::KeyUnavailable, "no passphrase for the new keys")
+            .hint("give one with --passphrase-file FILE, or choose unencrypted keys with --plain-keys")
+    })
+}
+
+/// A log key made by another tlog tool.
+fn import(args: &InitArgs) -> Result<Option<SecretString>, Failure> {
+    let Some(path) = &args.import_log_key else {
+        return Ok(None);
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Failure::new(
+            Code::KeyUnavailable,
+            format!("cannot read {}: {error}", path.display()),
+        )
+    })?;
+    Ok(Some(SecretString::from(text.trim_end().to_owned())))
 }
 
 fn check(context: &Context, args: &InitArgs) -> Result<(), Failure> {

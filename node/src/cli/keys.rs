@@ -4,14 +4,20 @@ use super::args::{KeyExportArgs, PurposeArg};
 use super::context::Context;
 use crate::clock;
 use crate::exit::{Code, Failure};
-use belfry_keys::fingerprint;
+use belfry_keys::{RotationLevel, fingerprint};
 use serde_json::json;
 use std::collections::BTreeMap;
 
 pub(super) fn list(context: &Context) -> Result<(), Failure> {
     context.config(&BTreeMap::new())?;
     let keys = context.keys()?;
-    let state = keys.rotation_state(clock::wall().seconds());
+    let state = keys.rotation_state(u64::try_from(clock::wall().seconds()).unwrap_or(0));
+    let level = match state.level {
+        RotationLevel::Ok => "ok",
+        RotationLevel::Warning => "warning",
+        RotationLevel::Critical => "critical",
+        RotationLevel::Expired => "expired",
+    };
     let rows = [
         ("identity", keys.identity_verifier().clone()),
         ("log", keys.log_key().verifier().clone()),
@@ -27,17 +33,19 @@ pub(super) fn list(context: &Context) -> Result<(), Failure> {
     let mut values = Vec::new();
     for (purpose, verifier) in rows {
         let vkey = verifier.to_string();
-        table.add_row([purpose.to_owned(), fingerprint(&vkey), vkey.clone()]);
-        values.push(json!({ "purpose": purpose, "fingerprint": fingerprint(&vkey), "vkey": vkey }));
+        table.add_row([purpose.to_owned(), fingerprint(&verifier), vkey.clone()]);
+        values.push(
+            json!({ "purpose": purpose, "fingerprint": fingerprint(&verifier), "vkey": vkey }),
+        );
     }
     let human = format!(
         "{table}\noperational keys: serial {}, {} days left ({})",
-        keys.serial(),
+        keys.current().serial(),
         state.days_left,
-        state.level
+        level
     );
     let json = json!({
-        "keys": values, "serial": keys.serial(), "days_left": state.days_left, "state": state.level.to_string(),
+        "keys": values, "serial": keys.current().serial(), "days_left": state.days_left, "state": level,
     });
     context.out.result(&human, &json)
 }
