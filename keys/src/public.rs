@@ -24,6 +24,6 @@ impl KeyDir {
         let newest = certificates.into_iter().next_back();
         newest
             .map(|certificate| certificate.log)
-            .ok_or_else(|| KeyError::Missing(keys))
+            .ok_or(KeyError::Missing(keys))
     }
 }

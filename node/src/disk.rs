@@ -49,9 +49,40 @@ pub trait Disk: Send + Sync {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealDisk;
 
-/// Files in one batch up to which each is synced on its own; above, one sync of the file system is cheaper: it needs
-/// one journal commit instead of one per file.
-const SINGLE_SYNCS: usize = 4;
+/// Syncs under way at once. Each one alone waits for the disk's own flush; together they share it: 256 files take 25 ms
+/// with 8 threads and 900 ms with one. One `syncfs` is as fast on a quiet machine and waits for everybody's data on a
+/// busy one.
+const SYNCS_AT_ONCE: usize = 16;
+
+/// Syncs files or directories, many at once.
+fn sync_all<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> io::Result<()> {
+    let paths: Vec<&PathBuf> = paths.collect();
+    let share = paths.len().div_ceil(SYNCS_AT_ONCE).max(1);
+    let sync = |share: &[&PathBuf]| {
+        share
+            .iter()
+            .try_for_each(|path| File::open(path)?.sync_all())
+    };
+    if paths.len() <= 1 {
+        return sync(&paths);
+    }
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = paths
+            .chunks(share)
+            .map(|share| scope.spawn(move || sync(share)))
+            .collect();
+        // Every thread is joined; the first error is the one that counts.
+        let results: Vec<io::Result<()>> = threads
+            .into_iter()
+            .map(|thread| {
+                thread
+                    .join()
+                    .unwrap_or_else(|_| Err(io::Error::other("a syncing thread panicked")))
+            })
+            .collect();
+        results.into_iter().collect()
+    })
+}
 
 impl Disk for RealDisk {
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -73,14 +104,7 @@ impl Disk for RealDisk {
     }
 
     fn sync_files(&self, files: &[PathBuf]) -> io::Result<()> {
-        match files.first() {
-            Some(first) if files.len() > SINGLE_SYNCS && cfg!(target_os = "linux") => {
-                sync_file_system(first)
-            }
-            _ => files
-                .iter()
-                .try_for_each(|path| File::open(path)?.sync_all()),
-        }
+        sync_all(files.iter())
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -94,14 +118,7 @@ impl Disk for RealDisk {
     }
 
     fn sync_dirs(&self, dirs: &BTreeSet<PathBuf>) -> io::Result<()> {
-        match dirs.first() {
-            Some(first) if dirs.len() > SINGLE_SYNCS && cfg!(target_os = "linux") => {
-                sync_file_system(first)
-            }
-            _ => dirs
-                .iter()
-                .try_for_each(|path| File::open(path)?.sync_all()),
-        }
+        sync_all(dirs.iter())
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
@@ -118,17 +135,6 @@ impl Disk for RealDisk {
     }
 
     fn database_synced(&self) {}
-}
-
-/// One sync of the whole file system: since Linux 5.8 it reports write-back errors as `fsync` does.
-#[cfg(target_os = "linux")]
-fn sync_file_system(path: &Path) -> io::Result<()> {
-    Ok(rustix::fs::syncfs(File::open(path)?)?)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn sync_file_system(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
 }
 
 /// A disk whose every sync takes a fixed time and makes nothing durable: for benches alone, because the time of a real

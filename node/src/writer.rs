@@ -23,7 +23,7 @@ const BYTES_PER_STEP: usize = 8 << 20;
 /// Entries above the flushed index from which appends wait for the flusher (R10).
 const BACKLOG_LIMIT: u64 = 131_072;
 /// How long appends wait for the flusher before they are pushed back.
-const BACKLOG_PATIENCE: Duration = Duration::from_secs(20);
+const BACKLOG_PATIENCE: Duration = Duration::from_secs(120);
 /// Longest wait for more callers before a sync, if the last step served several.
 const GATHER_LONGEST: Duration = Duration::from_micros(400);
 /// Housekeeping and the end of the day.

@@ -1,5 +1,7 @@
 //! From drafts to leaves through the public surface: scrubbed, canonical, committed.
 
+#![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
+
 use belfry_protocol::entry::batch::SealedPayload;
 use belfry_protocol::entry::commit::{self, EntrySecrets};
 use belfry_protocol::entry::draft::Idempotency;

@@ -242,6 +242,10 @@ impl Node {
     /// # Panics
     /// When it does not.
     #[must_use]
+    #[allow(
+        clippy::zombie_processes,
+        reason = "`Served` waits for it when dropped; a panic ends the test"
+    )]
     pub fn serve(&self) -> Served {
         let mut child = self
             .command(&[

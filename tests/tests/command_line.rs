@@ -1,5 +1,7 @@
 //! The command line as a user sees it: results, errors, exit codes.
 
+#![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
+
 use belfry_tests::{Node, lines, run};
 use serde_json::json;
 use std::fs;

@@ -204,12 +204,15 @@ fn parse_commit(value: &Json) -> Option<Content> {
 }
 
 fn parse_scrub(value: Json) -> Result<ScrubRecord, LeafError> {
-    let mut record = ScrubRecord::default();
-    record.set = value
+    let set = value
         .get("set")
         .and_then(Json::as_str)
         .ok_or(LeafError::Field("scrub"))?
         .to_owned();
+    let mut record = ScrubRecord {
+        set,
+        ..ScrubRecord::default()
+    };
     if let Some(Json::Object(replaced)) = value.get("replaced") {
         for (rule, count) in replaced {
             record.replaced.insert(

@@ -2,7 +2,7 @@
 //! May not look further than [`RADIUS`], so that a scan stays linear.
 
 /// How far from a value a word counts, in bytes.
-const RADIUS: usize = 40;
+pub(super) const RADIUS: usize = 40;
 
 /// Words beside local telephone numbers.
 pub(super) const PHONE: &[&str] = &[

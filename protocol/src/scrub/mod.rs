@@ -24,8 +24,10 @@ pub use ruleset::{Action, MAX_MASK_KEEP, Ruleset, RulesetConfig, RulesetError};
 pub use token::TokenKey;
 
 use crate::tlog::hash::Hash;
+use redact::Replaced;
 use scan::{Hit, Scan};
 use std::sync::Arc;
+use validate::Span;
 
 /// Longest text that is scrubbed: a caller with more has to split it.
 pub const MAX_TEXT_LEN: usize = 16 << 20;
@@ -95,10 +97,13 @@ impl Scrubber {
             return Err(ScrubError::TooLong { length: text.len() });
         }
         let mut own = Report::default();
-        let mut clean: Option<String> = None;
+        let mut clean: Option<Replaced> = None;
         for pass in 0..MAX_PASSES {
-            let current = clean.as_deref().unwrap_or(text);
-            let mut hits = self.hits(name, current);
+            let current = clean.as_ref().map_or(text, |clean| &clean.text);
+            let mut hits = match &clean {
+                None => self.hits(name, current),
+                Some(clean) => self.hits_beside(name, clean),
+            };
             hits.retain(|hit| {
                 let keep = self.rules.action(hit.class) == Action::Keep;
                 if keep && pass == 0 {
@@ -108,7 +113,7 @@ impl Scrubber {
             });
             if hits.is_empty() {
                 report.merge(&own);
-                return Ok(clean);
+                return Ok(clean.map(|clean| clean.text));
             }
             clean = Some(redact::replace(
                 current,
@@ -126,7 +131,7 @@ impl Scrubber {
     /// `false` is certain, `true` is not: use it to pass over most lines quickly.
     #[must_use]
     pub fn may_change(&self, raw: &[u8]) -> bool {
-        prefilter::may_change(raw)
+        prefilter::first_suspect(raw, 0).is_some()
     }
 
     /// Classes, not kept by the rules, that are found in a text: empty for a scrubbed one.
@@ -143,33 +148,58 @@ impl Scrubber {
         classes
     }
 
-    /// Every hit, line by line; lines that the prefilter clears are not scanned.
+    /// Every hit of a text.
     fn hits(&self, name: &str, text: &str) -> Vec<Hit> {
-        let bytes = text.as_bytes();
+        let mut hits = Vec::new();
+        self.hits_in(name, text.as_bytes(), 0..text.len(), &mut hits);
+        hits
+    }
+
+    /// The hits that replacements can have made: on their lines, and where they brought words and values together.
+    /// Everything else was seen in the pass before.
+    fn hits_beside(&self, name: &str, replaced: &Replaced) -> Vec<Hit> {
+        let bytes = replaced.text.as_bytes();
+        let (mut hits, mut seen) = (Vec::new(), 0);
+        for span in &replaced.spans {
+            let reach = span.start.saturating_sub(context::RADIUS).max(seen)
+                ..bytes.len().min(span.end + context::RADIUS);
+            if reach.is_empty() {
+                continue;
+            }
+            let start =
+                memchr::memrchr(b'\n', &bytes[seen..reach.start]).map_or(seen, |at| seen + at + 1);
+            let end =
+                memchr::memchr(b'\n', &bytes[reach.end..]).map_or(bytes.len(), |at| reach.end + at);
+            seen = self.hits_in(name, bytes, start..end, &mut hits);
+        }
+        hits
+    }
+
+    /// The hits of whole lines, and where the look at them ended. Lines that the prefilter clears are not scanned.
+    fn hits_in(&self, name: &str, bytes: &[u8], lines: Span, hits: &mut Vec<Hit>) -> usize {
         let scan = Scan {
             rules: &self.rules,
             name,
         };
-        let (mut hits, mut start) = (Vec::new(), 0);
-        while start < bytes.len() {
-            let end =
-                memchr::memchr(b'\n', &bytes[start..]).map_or(bytes.len(), |length| start + length);
+        let mut start = lines.start;
+        while let Some(suspect) = prefilter::first_suspect(&bytes[..lines.end], start) {
+            let line =
+                memchr::memrchr(b'\n', &bytes[start..suspect]).map_or(start, |at| start + at + 1);
+            let end = memchr::memchr(b'\n', &bytes[suspect..])
+                .map_or(bytes.len(), |length| suspect + length);
             let known = hits.len();
-            if prefilter::may_change(&bytes[start..end]) {
-                scan.line(bytes, start..end, &mut hits);
-            }
-            let mut next = end + 1;
+            scan.line(bytes, line..end, hits);
+            start = bytes.len().min(end + 1);
             for hit in &mut hits[known..] {
                 if hit.open {
                     hit.span.end = bytes.len();
                 }
                 // A private key goes on over lines; what is in them is of it.
                 if hit.class == Class::PrivateKey && self.rules.action(hit.class) != Action::Keep {
-                    next = next.max(hit.span.end);
+                    start = start.max(hit.span.end);
                 }
             }
-            start = next;
         }
-        hits
+        start.max(lines.end)
     }
 }

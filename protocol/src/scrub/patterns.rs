@@ -41,6 +41,16 @@ pub(super) enum Rule {
     Digits,
 }
 
+impl Rule {
+    /// Whether a value may begin in the middle of letters: these have marks that nothing else has.
+    pub(super) fn starts_anywhere(self) -> bool {
+        matches!(
+            self,
+            Self::Pem | Self::Age | Self::Url | Self::Jwt | Self::Email
+        )
+    }
+}
+
 /// Rules and patterns; of patterns that match at one place the first wins. Only [`Rule::Uuid`] and [`Rule::Digits`]
 /// can begin at one place, and the scan tries the second where the first is rejected.
 pub(super) const PATTERNS: &[(Rule, &str)] = &[
@@ -48,7 +58,10 @@ pub(super) const PATTERNS: &[(Rule, &str)] = &[
         Rule::Pem,
         r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----",
     ),
-    (Rule::Age, r"(?i)AGE-SECRET-KEY-(?:PQ-)?1[0-9A-Z]{58}"),
+    (
+        Rule::Age,
+        r"(?:AGE-SECRET-KEY-(?:PQ-)?1[0-9A-Z]{58}|age-secret-key-(?:pq-)?1[0-9a-z]{58})",
+    ),
     (
         Rule::Minisign,
         r"RW(?:RTY0Iy|QAAEIy|RCSwAA)[A-Za-z0-9+/]{32}",

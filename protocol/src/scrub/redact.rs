@@ -61,6 +61,13 @@ fn merge(last: &mut Hit, hit: Hit) {
     last.span = union;
 }
 
+/// A text with its values replaced.
+pub(super) struct Replaced {
+    pub(super) text: String,
+    /// Where the replacements stand in it.
+    pub(super) spans: Vec<Span>,
+}
+
 /// Writes `text` with every hit replaced. Hits are sorted and disjoint.
 pub(super) fn replace(
     text: &str,
@@ -68,14 +75,16 @@ pub(super) fn replace(
     rules: &Ruleset,
     key: &TokenKey,
     report: &mut Report,
-) -> String {
+) -> Replaced {
     let mut out = String::with_capacity(text.len() + hits.len() * 32);
+    let mut spans = Vec::with_capacity(hits.len());
     let mut copied = 0;
     for hit in hits {
         // Values begin and end at characters; if a decoded one did not, the whole character goes.
         let start = text.floor_char_boundary(hit.span.start).max(copied);
         let end = text.ceil_char_boundary(hit.span.end).max(start);
         out.push_str(&text[copied..start]);
+        let written = out.len();
         write_action(
             hit,
             &text[start..end],
@@ -83,11 +92,12 @@ pub(super) fn replace(
             key,
             &mut out,
         );
+        spans.push(written..out.len());
         report.add(hit.class);
         copied = end;
     }
     out.push_str(&text[copied..]);
-    out
+    Replaced { text: out, spans }
 }
 
 fn write_action(hit: &Hit, original: &str, action: Action, key: &TokenKey, out: &mut String) {

@@ -72,7 +72,7 @@ impl Scan<'_> {
 
     /// Candidates of the automaton and their validators, in bytes as they stand.
     fn plain(&self, bytes: &[u8], range: Span, hits: &mut Vec<Hit>) {
-        let mut at = range.start;
+        let (mut at, mut border) = (range.start, range.start);
         while at < range.end {
             let Some(found) = self
                 .rules
@@ -82,7 +82,15 @@ impl Scan<'_> {
                 return;
             };
             let (rule, _) = PATTERNS[found.pattern().as_usize()];
-            let hit = self.judge(rule, bytes, found.range());
+            // What ends a hit is a border, so that values side by side are found in one pass.
+            let clean = rule.starts_anywhere()
+                || found.start() == border
+                || starts_clean(bytes, found.start());
+            let hit = if clean {
+                self.judge(rule, bytes, found.range())
+            } else {
+                None
+            };
             // A rejected candidate must not hide another inside it, nor an accepted one what reaches beyond it; only
             // a secret hides everything inside it, and in a run of digits nothing begins but at its first.
             at = found.start() + 1;
@@ -93,6 +101,7 @@ impl Scan<'_> {
                 if hit.class.is_secret() && self.rules.action(hit.class) != Action::Keep {
                     at = at.max(hit.span.end);
                 }
+                border = border.max(hit.span.end);
                 hits.push(hit);
             }
         }
@@ -100,7 +109,7 @@ impl Scan<'_> {
 
     fn judge(&self, rule: Rule, bytes: &[u8], found: Span) -> Option<Hit> {
         let start = found.start;
-        let bordered = || starts_clean(bytes, start) && ends_clean(bytes, found.end);
+        let ends = || ends_clean(bytes, found.end);
         let (class, span) = match rule {
             Rule::Pem => {
                 let end = pem::block_end(bytes, found.end);
@@ -125,13 +134,13 @@ impl Scan<'_> {
             Rule::Jwt => (Class::Jwt, jwt::find(bytes, start)?),
             Rule::SgNric => (
                 Class::SgNric,
-                (bordered() && nric::is_valid(&bytes[found.clone()])).then_some(found)?,
+                (ends() && nric::is_valid(&bytes[found.clone()])).then_some(found)?,
             ),
-            Rule::SgNricMasked => (Class::SgNricMasked, bordered().then_some(found)?),
+            Rule::SgNricMasked => (Class::SgNricMasked, ends().then_some(found)?),
             Rule::Email => (Class::Email, email::find(bytes, start)?),
             Rule::Phone => (Class::Phone, phone::find(bytes, start)?),
             Rule::Arn => (Class::AwsArn, arn::find(bytes, start)?),
-            Rule::Uuid if bordered() => (Class::Uuid, found),
+            Rule::Uuid if ends() => (Class::Uuid, found),
             Rule::Iban => (Class::Iban, iban::find(bytes, start)?),
             Rule::Uuid | Rule::Digits => digits::detect(bytes, start, |class, span| {
                 self.in_context(class, bytes, span)
@@ -188,5 +197,5 @@ fn is_google(bytes: &[u8], span: &Span) -> bool {
     let ends = bytes
         .get(span.end)
         .is_none_or(|next| !next.is_ascii_alphanumeric() && !b"_-".contains(next));
-    starts_clean(bytes, span.start) && ends && entropy::at_least(&bytes[span.clone()], 40)
+    ends && entropy::at_least(&bytes[span.clone()], 40)
 }

@@ -37,6 +37,11 @@ pub(in crate::scrub) fn find(bytes: &[u8], at: usize) -> Option<Span> {
     (!refused).then_some(start..end)
 }
 
+/// Whether an address can end behind the `@` at `at`: looks at the domain only.
+pub(in crate::scrub) fn has_domain(bytes: &[u8], at: usize) -> bool {
+    domain_end(bytes, at + 1).is_some()
+}
+
 fn local_start(bytes: &[u8], at: usize) -> Option<usize> {
     match before(bytes, at)? {
         b'"' => return quoted_start(bytes, at - 1),

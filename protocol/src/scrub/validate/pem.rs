@@ -13,6 +13,9 @@ const AGE_MAX: usize = 4096;
 /// Fewest characters of a minisign or signify secret; public keys have 56.
 const MINISIGN_MIN: usize = 64;
 
+/// Most characters of such a secret; real ones have 140 or 212.
+const MINISIGN_MAX: usize = 1024;
+
 /// The end of the block whose first line ends at `body`: behind the end line, or the end of the text.
 pub(in crate::scrub) fn block_end(bytes: &[u8], body: usize) -> Option<usize> {
     const END: &[u8] = b"-----END ";
@@ -42,7 +45,7 @@ pub(in crate::scrub) fn age(bytes: &[u8], start: usize) -> Span {
 
 /// The secret that begins at `start`: a run of base64.
 pub(in crate::scrub) fn minisign(bytes: &[u8], start: usize) -> Option<Span> {
-    let length = run(bytes, start, 1024, |byte| {
+    let length = run(bytes, start, MINISIGN_MAX, |byte| {
         byte.is_ascii_alphanumeric() || b"+/=".contains(&byte)
     });
     (length >= MINISIGN_MIN).then_some(start..start + length)

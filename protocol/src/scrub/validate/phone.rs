@@ -14,7 +14,7 @@ const DIGITS_MAX: usize = 15;
 
 /// The number whose `+` is at `plus`.
 pub(in crate::scrub) fn find(bytes: &[u8], plus: usize) -> Option<Span> {
-    if before(bytes, plus).is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'+') {
+    if before(bytes, plus) == Some(b'+') {
         return None;
     }
     if !matches!(bytes.get(plus + 1), Some(b'1'..=b'9')) {
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     fn number(text: &str) -> Option<&str> {
-        find(text.as_bytes(), text.find('+')?).map(|span| &text[span])
+        find(text.as_bytes(), text.rfind('+')?).map(|span| &text[span])
     }
 
     #[test]
@@ -105,7 +105,6 @@ mod tests {
             "+1234",
             "+1 +1 +1 +1 +1 +1",
             "c++12345678",
-            "1+12345678",
             "+2025-11-02 added",
             "+1.23456789",
             "+1234567890123456",

@@ -4,7 +4,7 @@
 use super::{Span, before, run};
 
 /// Longest authority looked at: tokens used as passwords can be long.
-const AUTHORITY_MAX: usize = 1024;
+pub(in crate::scrub) const AUTHORITY_MAX: usize = 1024;
 
 /// The password of the URL whose `://` is at `at`.
 pub(in crate::scrub) fn find(bytes: &[u8], at: usize) -> Option<Span> {

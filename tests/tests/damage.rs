@@ -1,0 +1,274 @@
+//! Bad disks and bad files: each has a clear error and a documented exit code, and nothing acknowledged is lost.
+
+#![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
+
+use belfry_tests::{Node, lines};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+fn filled(count: u64) -> Node {
+    let node = Node::new();
+    let input = node.write("a.ndjson", lines(count));
+    let _ = node.run(&["append", &input]).expect(0);
+    node
+}
+
+#[test]
+fn a_truncated_or_missing_tile_is_named() {
+    let node = filled(1_000);
+    let tile = node.dir().join("tiles/tile/0/001");
+    let whole = fs::read(&tile).unwrap();
+    fs::write(&tile, &whole[..100]).unwrap();
+    let ended = node.run(&["ledger", "fsck"]).expect(24);
+    assert!(ended.stdout.contains("tile/0/001"), "{ended:?}");
+    fs::remove_file(&tile).unwrap();
+    let ended = node.run(&["ledger", "fsck"]).expect(24);
+    assert!(ended.stdout.contains("tile/0/001 is missing"), "{ended:?}");
+    fs::write(&tile, whole).unwrap();
+    let _ = node.run(&["ledger", "fsck"]).expect(0);
+}
+
+#[test]
+fn a_changed_entry_is_named() {
+    let node = filled(1_000);
+    let bundle = node.dir().join("tiles/tile/entries/002");
+    let whole = fs::read(&bundle).unwrap();
+    let mut changed = whole.clone();
+    let at = changed
+        .windows(8)
+        .position(|eight| eight == b"line 600")
+        .unwrap();
+    changed[at + 7] = b'1';
+    fs::write(&bundle, changed).unwrap();
+    let ended = node.run(&["ledger", "fsck", "--json"]).expect(24);
+    let problem = ended.json()["problems"][0].to_string();
+    assert!(
+        problem.contains("does not match its hash in tile/0/002"),
+        "{problem}"
+    );
+}
+
+#[test]
+fn a_damaged_or_newer_database_is_refused() {
+    let node = filled(10);
+    let path = node.dir().join("ledger.db");
+    let whole = fs::read(&path).unwrap();
+    fs::write(
+        &path,
+        [b"this is no database".as_slice(), &whole[19..]].concat(),
+    )
+    .unwrap();
+    let input = node.write("b.ndjson", lines(1));
+    let ended = node.run(&["append", &input, "--json"]).expect(24);
+    assert!(
+        ended.error()["message"]
+            .as_str()
+            .unwrap()
+            .contains("damaged"),
+        "{ended:?}"
+    );
+    fs::write(&path, &whole).unwrap();
+    let newer = format!(
+        "import sqlite3; c=sqlite3.connect({path:?}); c.execute(\"insert into refinery_schema_history values (99,'x','2026','1')\"); c.commit()"
+    );
+    let made = Command::new("python3").args(["-c", &newer]).output();
+    if made.is_ok_and(|output| output.status.success()) {
+        let ended = node.run(&["append", &input]).expect(14);
+        assert!(ended.stderr.contains("newer belfry"), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_rolled_back_database_is_not_signed_on() {
+    let node = filled(300);
+    let old = fs::read(node.dir().join("ledger.db")).unwrap();
+    let more = node.write("b.ndjson", lines(1_000));
+    let _ = node.run(&["append", &more]).expect(0);
+    fs::write(node.dir().join("ledger.db"), old).unwrap();
+    let _ = fs::remove_file(node.dir().join("ledger.db-wal"));
+    let _ = fs::remove_file(node.dir().join("ledger.db-shm"));
+    let ended = node.run(&["append", &more]).expect(23);
+    assert!(ended.stderr.contains("older than tiles/"), "{ended:?}");
+}
+
+#[test]
+fn a_ledger_whose_rows_were_changed_refuses_to_start() {
+    let node = filled(10);
+    let path = node.dir().join("ledger.db");
+    let mut bytes = fs::read(&path).unwrap();
+    let at = bytes.windows(6).position(|six| six == b"line 5").unwrap();
+    bytes[at + 5] = b'6';
+    fs::write(&path, bytes).unwrap();
+    let input = node.write("b.ndjson", lines(1));
+    let ended = node.run(&["append", &input]).expect(24);
+    assert!(
+        ended.stderr.contains("right edge") && ended.stderr.contains("fsck"),
+        "{ended:?}"
+    );
+    let _ = node.run(&["ledger", "fsck"]).expect(24);
+}
+
+#[test]
+fn key_files_are_guarded() {
+    let node = filled(3);
+    let input = node.write("b.ndjson", lines(1));
+    let keys = node.dir().join("keys");
+    let secret = fs::read_dir(&keys)
+        .unwrap()
+        .flatten()
+        .map(|item| item.path())
+        .find(|path| path.extension().is_some_and(|extension| extension == "key"))
+        .unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o644)).unwrap();
+    let ended = node.run(&["append", &input, "--json"]).expect(12);
+    assert!(
+        ended.error()["message"]
+            .as_str()
+            .unwrap()
+            .contains("chmod 600"),
+        "{ended:?}"
+    );
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let whole = fs::read(&secret).unwrap();
+    let mut damaged = whole.clone();
+    let at = damaged.len() / 2;
+    damaged[at] ^= 1;
+    fs::write(&secret, damaged).unwrap();
+    let _ = node.run(&["append", &input]).expect(12);
+    fs::write(&secret, whole).unwrap();
+    let _ = node.run(&["append", &input]).expect(0);
+}
+
+#[test]
+fn a_passphrase_is_needed_where_keys_are_encrypted() {
+    let node = Node::empty();
+    let none = node
+        .run(&["init", "--name", Node::NAME, "--json"])
+        .expect(12);
+    assert!(
+        none.error()["hint"]
+            .as_str()
+            .unwrap()
+            .contains("--passphrase-file"),
+        "{none:?}"
+    );
+    let (right, wrong) = (
+        node.write("right", "correct horse\n"),
+        node.write("wrong", "battery staple\n"),
+    );
+    let _ = node
+        .run(&["init", "--name", Node::NAME, "--passphrase-file", &right])
+        .expect(0);
+    let input = node.write("a.ndjson", lines(2));
+    let _ = node
+        .run(&["append", &input, "--passphrase-file", &right])
+        .expect(0);
+    let _ = node
+        .run(&["append", &input, "--passphrase-file", &wrong])
+        .expect(12);
+    let _ = node.run(&["append", &input]).expect(12);
+    let _ = node.run(&["ledger", "fsck"]).expect(0);
+    let _ = node.run(&["ledger", "prove", "0"]).expect(0);
+}
+
+#[test]
+fn an_unwritable_directory_says_so() {
+    let node = filled(3);
+    // Root writes anywhere, so a plain file stands where the directory should be.
+    let run = node.dir().join("run");
+    fs::remove_dir_all(&run).unwrap();
+    fs::write(&run, "").unwrap();
+    let input = node.write("b.ndjson", lines(1));
+    let ended = node.run(&["append", &input, "--json"]).expect(74);
+    assert!(
+        ended.error()["hint"].as_str().unwrap().contains("writable"),
+        "{ended:?}"
+    );
+}
+
+/// A file system of a few MiB, if this user may mount one.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    fn mount(at: std::path::PathBuf, size: &str) -> Option<Self> {
+        fs::create_dir_all(&at).unwrap();
+        let options = format!("size={size}");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
+            .arg(&at)
+            .output();
+        if mounted.is_ok_and(|output| output.status.success()) {
+            return Some(Self(at));
+        }
+        eprintln!("SKIPPED: this user may not mount a small tmpfs, so a full disk cannot be shown");
+        None
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).output();
+    }
+}
+
+#[test]
+fn a_full_disk_loses_nothing_and_recovers() {
+    let node = Node::empty();
+    let Some(disk) = SmallDisk::mount(node.dir(), "96m") else {
+        return;
+    };
+    let _ = node
+        .run(&["init", "--name", Node::NAME, "--plain-keys"])
+        .expect(0);
+    let big: Vec<u8> = (0..200_000)
+        .flat_map(|n| format!("{{\"n\":{n},\"pad\":\"{}\"}}\n", "y".repeat(200)).into_bytes())
+        .collect();
+    let input = node.write("big.ndjson", big);
+    let full = node
+        .run(&["append", &input, "--dedupe", "--json"])
+        .expect(74);
+    let error = full.error();
+    assert!(
+        error["message"].as_str().unwrap().contains("free"),
+        "{error}"
+    );
+    let before = node.json(&["ledger", "fsck"]);
+    assert_eq!(before["clean"], true);
+    let grown = Command::new("mount")
+        .args(["-o", "remount,size=400m"])
+        .arg(&disk.0)
+        .output()
+        .unwrap();
+    assert!(grown.status.success(), "{grown:?}");
+    let rest = node.json(&["append", &input, "--dedupe"]);
+    let total = rest["appended"].as_u64().unwrap() + rest["known"].as_u64().unwrap();
+    assert_eq!(
+        total, 200_000,
+        "with room again, the same command appends the rest and nothing twice"
+    );
+    let _ = node.run(&["ledger", "fsck"]).expect(0);
+}
+
+#[test]
+fn notes_with_other_spellings_are_refused() {
+    let node = filled(5);
+    let key = node.write("log.vkey", node.run(&["key", "export"]).expect(0).stdout);
+    let receipt = node.run(&["ledger", "prove", "4"]).expect(0).stdout;
+    let verify = |name: &str, text: &str| {
+        let file = node.write(name, text);
+        belfry_tests::run(&["audit", "verify", &file, "--key", &key])
+    };
+    let receipt = format!("{}\n", receipt.trim_end_matches('\n'));
+    let _ = verify("good", &receipt).expect(0);
+    for (name, text) in [
+        ("crlf", receipt.replace('\n', "\r\n")),
+        ("number", receipt.replace("index 4", "index 04")),
+        ("base64", receipt.replacen('=', "", 1)),
+        ("truncated", receipt[..receipt.len() - 10].to_owned()),
+        ("foreign", receipt.replace("— test", "— best")),
+    ] {
+        let ended = verify(name, &text);
+        assert_eq!(ended.code, 20, "{name}: {ended:?}");
+    }
+}
