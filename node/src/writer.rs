@@ -209,31 +209,25 @@ struct Taken {
 }
 
 impl Taken {
-    fn add(&mut self, command: Command) {
-        match command {
-            Command::Close => self.close = true,
-            Command::Flushed(through) => self.inputs.push(Input::Flushed { through }),
-            Command::Request(request, reply) => {
-                let id = RequestId(self.inputs.len() as u64);
-                self.replies.insert(id, reply);
-                self.inputs.push(match request {
-                    Request::Append(batch) => {
-                        self.bytes += batch.bundle_len();
-                        Input::Append { request: id, batch }
-                    }
-                    Request::Erase { index, payload } => Input::Erase {
-                        request: id,
-                        index,
-                        payload,
-                    },
-                    Request::System { kind, body } => Input::System {
-                        request: id,
-                        kind,
-                        body,
-                    },
-                });
+    fn add(&mut self, request: Request, reply: Reply) {
+        let id = RequestId(self.inputs.len() as u64);
+        self.replies.insert(id, reply);
+        self.inputs.push(match request {
+            Request::Append(batch) => {
+                self.bytes += batch.bundle_len();
+                Input::Append { request: id, batch }
             }
-        }
+            Request::Erase { index, payload } => Input::Erase {
+                request: id,
+                index,
+                payload,
+            },
+            Request::System { kind, body } => Input::System {
+                request: id,
+                kind,
+                body,
+            },
+        });
     }
 
     fn is_full(&self) -> bool {
@@ -252,7 +246,7 @@ impl Work {
         loop {
             let mut taken = Taken::default();
             match self.commands.recv_timeout(TICK) {
-                Ok(command) => taken.add(command),
+                Ok(command) => self.take(&mut taken, command),
                 Err(RecvTimeoutError::Timeout) => taken.inputs.push(Input::Tick),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -271,27 +265,41 @@ impl Work {
         }
     }
 
-    /// Takes what waits; if the last step served several callers, gives them a moment to come back, so that they share
-    /// the next sync instead of every second one.
-    fn drain(&mut self, taken: &mut Taken) {
-        let until = Instant::now() + self.gather;
-        let mut patience: Option<Instant> = None;
-        while !taken.is_full() || self.backlog_full() {
-            if self.backlog_full() && !taken.replies.is_empty() {
-                let end = *patience.get_or_insert_with(|| Instant::now() + BACKLOG_PATIENCE);
-                match self
-                    .commands
-                    .recv_timeout(end.saturating_duration_since(Instant::now()))
-                {
-                    Ok(Command::Flushed(through)) => self.flush_now(through),
-                    Ok(command) if taken.inputs.len() < INPUTS_PER_STEP => taken.add(command),
-                    Ok(command) => refuse_busy(command),
-                    Err(_) => return std::mem::take(taken).fail(&Failure::Busy),
+    /// Adds a command to the next step. A flush is done at once: appends that wait for it may be in the same step.
+    fn take(&mut self, taken: &mut Taken, command: Command) {
+        match command {
+            Command::Flushed(through) => {
+                let flush = Taken {
+                    inputs: vec![Input::Flushed { through }],
+                    ..Taken::default()
+                };
+                if let Err(error) = self.step(flush) {
+                    self.die(&error);
                 }
-                continue;
             }
+            Command::Close => taken.close = true,
+            Command::Request(request, reply) => taken.add(request, reply),
+        }
+    }
+
+    /// Takes what waits, first until the flusher made room (R10), then for a moment more if the last step served several
+    /// callers, so that they share the next sync instead of every second one.
+    fn drain(&mut self, taken: &mut Taken) {
+        let patience = Instant::now() + BACKLOG_PATIENCE;
+        while self.backlog_full() && !taken.replies.is_empty() {
+            match self
+                .commands
+                .recv_timeout(patience.saturating_duration_since(Instant::now()))
+            {
+                Ok(Command::Request(_, reply)) if taken.is_full() => reply(Err(Failure::Busy)),
+                Ok(command) => self.take(taken, command),
+                Err(_) => return std::mem::take(taken).fail(&Failure::Busy),
+            }
+        }
+        let until = Instant::now() + self.gather;
+        while !taken.is_full() {
             match self.commands.try_recv() {
-                Ok(command) => taken.add(command),
+                Ok(command) => self.take(taken, command),
                 Err(TryRecvError::Disconnected) => return,
                 Err(TryRecvError::Empty) => {
                     let left = until.saturating_duration_since(Instant::now());
@@ -299,7 +307,7 @@ impl Work {
                         return;
                     }
                     if let Ok(command) = self.commands.recv_timeout(left) {
-                        taken.add(command);
+                        self.take(taken, command);
                     }
                 }
             }
@@ -309,16 +317,6 @@ impl Work {
     fn backlog_full(&self) -> bool {
         let now = self.publish.borrow();
         now.size - now.flushed >= BACKLOG_LIMIT
-    }
-
-    fn flush_now(&mut self, through: u64) {
-        let taken = Taken {
-            inputs: vec![Input::Flushed { through }],
-            ..Taken::default()
-        };
-        if let Err(error) = self.step(taken) {
-            self.die(&error);
-        }
     }
 
     fn step(&mut self, mut taken: Taken) -> Result<(), StoreError> {
@@ -411,11 +409,5 @@ impl Work {
         while let Ok(command) = self.commands.try_recv() {
             refuse(command);
         }
-    }
-}
-
-fn refuse_busy(command: Command) {
-    if let Command::Request(_, reply) = command {
-        reply(Err(Failure::Busy));
     }
 }

@@ -111,6 +111,7 @@ fn keys_numbers_escapes_and_the_source_are_scrubbed_too() {
         r#"{"jane.doe@acme.example":1}"#,
         r#"{"a":"jane.doe\u0040acme.example"}"#,
         r#"{"a":["x",{"b":"jane.doe@acme.example"}]}"#,
+        r#"{"a":"jane.doe%40acme.example"}"#,
     ] {
         let leaf = public(raw).unwrap();
         assert!(
@@ -133,6 +134,22 @@ fn keys_numbers_escapes_and_the_source_are_scrubbed_too() {
             .unwrap()
             .contains("jane.doe")
     );
+}
+
+#[test]
+fn the_key_of_a_value_is_context_for_its_detectors() {
+    for raw in [
+        r#"{"phone":"91234567"}"#,
+        r#"{"phone":91234567}"#,
+        r#"{"phone":["x","91234567"]}"#,
+    ] {
+        let text = String::from_utf8(public(raw).unwrap().to_bytes()).unwrap();
+        assert!(!text.contains("91234567"), "{text}");
+    }
+    let text = String::from_utf8(public(r#"{"size":91234567}"#).unwrap().to_bytes()).unwrap();
+    assert!(text.contains("91234567"), "{text}");
+    let card = String::from_utf8(public(r#"{"n":4111111111111111}"#).unwrap().to_bytes()).unwrap();
+    assert!(!card.contains("4111111111111111"), "{card}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ mod spans;
 pub use schema::{Config, EXAMPLE, KEYS, Key};
 
 use crate::exit::{Code, Failure};
-use belfry_protocol::scrub::RulesetConfig;
+use belfry_protocol::scrub::{Ruleset, RulesetConfig};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -111,12 +111,12 @@ pub fn parse(
             shown.insert(key.name, (value.clone(), Origin::Flag));
         }
     }
-    let rules: RulesetConfig =
-        toml::Value::Table(scrub)
-            .try_into()
-            .map_err(|error: toml::de::Error| {
-                invalid(format!("{name}, [scrub.rules]: {}", error.message()))
-            })?;
+    let in_rules = |problem: String| invalid(format!("{name}, [scrub.rules]: {problem}"));
+    let actions = toml::Table::from_iter([("actions".to_owned(), toml::Value::Table(scrub))]);
+    let rules: RulesetConfig = toml::Value::Table(actions)
+        .try_into()
+        .map_err(|error: toml::de::Error| in_rules(error.message().to_owned()))?;
+    Ruleset::from_config(&rules).map_err(|error| in_rules(error.to_string()))?;
     let config = Config::from_shown(&shown, rules).map_err(|(key, problem)| {
         let origin = shown
             .get(key)
@@ -190,6 +190,17 @@ mod tests {
         assert!(bad.message.contains("line 3: http.listen"), "{bad}");
         let syntax = load_text("name = \"a\n").unwrap_err();
         assert!(syntax.message.contains("line 1"), "{syntax}");
-        assert!(load_text("[scrub.rules]\nno_such_class = \"drop\"\n").is_err());
+        let class = load_text("[scrub.rules]\nno_such_class = \"drop\"\n").unwrap_err();
+        assert!(
+            class.message.contains("no_such_class") && class.message.contains("email"),
+            "{class}"
+        );
+    }
+
+    #[test]
+    fn scrubbing_rules_take_words_and_masks() {
+        let text = "name = \"a\"\n[scrub.rules]\nuuid = \"keep\"\nphone = { mask = 4 }\n";
+        let (config, _) = load_text(text).unwrap();
+        assert_eq!(config.scrub.actions.len(), 2);
     }
 }

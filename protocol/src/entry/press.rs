@@ -105,7 +105,7 @@ impl Press {
         if !clean {
             let scrubber = Arc::clone(&self.scrubber);
             let key = self.token_key(draft.tenant.as_deref());
-            scrub_json(&scrubber, key, &mut body, &mut report)?;
+            scrub_json(&scrubber, key, "", &mut body, &mut report)?;
         }
         let scrub = ScrubRecord {
             set: self.set.clone(),
@@ -253,47 +253,48 @@ fn half(mac: &[u8; 32]) -> [u8; 16] {
     out
 }
 
-/// Scrubs every string, key and number-like string of a value.
+/// Scrubs every string, key and number-like string of a value. `name` is the key it stands under: context for
+/// detectors such as that of local phone numbers.
 fn scrub_json(
     scrubber: &Scrubber,
     key: &TokenKey,
+    name: &str,
     value: &mut Json,
     report: &mut Report,
 ) -> Result<(), EntryError> {
-    let scrub = |text: &str, report: &mut Report| {
-        scrubber
-            .scrub(text, key, report)
-            .map_err(|error| EntryError::Scrub(error.to_string()))
-    };
+    let failed = |error: crate::scrub::ScrubError| EntryError::Scrub(error.to_string());
     match value {
         Json::Null | Json::Bool(_) => {}
         Json::Number(number) => {
-            // A card number may come as a number; below ten digits no detector of digits applies.
-            if number.abs() >= 1e9 {
-                let digits = ryu_js::Buffer::new().format(*number).to_owned();
-                if let Some(changed) = scrub(&digits, report)? {
-                    *value = Json::String(changed);
-                }
+            let digits = ryu_js::Buffer::new().format(*number).to_owned();
+            if let Some(changed) = scrubber
+                .scrub_field(name, &digits, key, report)
+                .map_err(failed)?
+            {
+                *value = Json::String(changed);
             }
         }
         Json::String(text) => {
-            if let Some(changed) = scrub(text, report)? {
+            if let Some(changed) = scrubber
+                .scrub_field(name, text, key, report)
+                .map_err(failed)?
+            {
                 *text = changed;
             }
         }
         Json::Array(items) => {
             for item in items {
-                scrub_json(scrubber, key, item, report)?;
+                scrub_json(scrubber, key, name, item, report)?;
             }
         }
         Json::Object(members) => {
             let mut renamed = false;
             for (name, member) in members.iter_mut() {
-                if let Some(changed) = scrub(name, report)? {
+                scrub_json(scrubber, key, name, member, report)?;
+                if let Some(changed) = scrubber.scrub(name, key, report).map_err(failed)? {
                     *name = changed;
                     renamed = true;
                 }
-                scrub_json(scrubber, key, member, report)?;
             }
             if renamed {
                 members.sort_by(|a, b| super::json::utf16_order(&a.0, &b.0));

@@ -43,6 +43,7 @@ pub(super) const CARD: &[&str] = &[
 pub(super) const AWS: &[&str] = &[
     "aws",
     "secret",
+    "secrets",
     "accesskey",
     "access_key",
     "access-key",
@@ -83,20 +84,26 @@ fn within(bytes: &[u8], range: std::ops::Range<usize>, words: &[&str]) -> bool {
     })
 }
 
-/// A word begins after a non-letter or at a hump, as in `homePhone`.
+/// A word begins after a non-letter or at a hump, as in `homePhone` and `AWSSecret`.
 fn begins_word(bytes: &[u8], at: usize) -> bool {
     let Some(before) = at.checked_sub(1).map(|before| bytes[before]) else {
         return true;
     };
-    !before.is_ascii_alphabetic() || (before.is_ascii_lowercase() && bytes[at].is_ascii_uppercase())
+    !before.is_ascii_alphabetic() || is_hump(before, bytes[at], bytes.get(at + 1))
 }
 
-/// A word ends before a non-letter or at a hump, as in `phoneNumber`.
+/// A word ends before a non-letter or before a hump, as in `phoneNumber` and `AWSSecret`.
 fn ends_word(bytes: &[u8], end: usize) -> bool {
-    bytes.get(end).is_none_or(|next| {
-        !next.is_ascii_lowercase()
-            && !(next.is_ascii_uppercase() && bytes[end - 1].is_ascii_uppercase())
-    })
+    let Some(next) = bytes.get(end) else {
+        return true;
+    };
+    !next.is_ascii_alphabetic() || is_hump(bytes[end - 1], *next, bytes.get(end + 1))
+}
+
+/// Whether the letter between these two begins a word of an identifier.
+fn is_hump(before: u8, letter: u8, after: Option<&u8>) -> bool {
+    letter.is_ascii_uppercase()
+        && (before.is_ascii_lowercase() || after.is_some_and(u8::is_ascii_lowercase))
 }
 
 /// The name in a token such as `<phone.…>` says nothing about its neighbours.
@@ -104,6 +111,7 @@ fn in_token(bytes: &[u8], at: usize) -> bool {
     let name = bytes[..at]
         .iter()
         .rev()
+        .take(RADIUS)
         .take_while(|byte| byte.is_ascii_lowercase() || **byte == b'_')
         .count();
     at > name && bytes[at - name - 1] == b'<'
@@ -127,6 +135,7 @@ mod tests {
             "PHONE #",
             "# (mobile)",
             "contactNumber: #",
+            "XMLPhone #",
         ] {
             assert!(phone(text), "{text}");
         }

@@ -1,7 +1,7 @@
 //! The scrubber: finds personal data and credentials in text and replaces them before anything is hashed.
 //! Pure: the same text, rule set and key give the same result on every node. May not read keys or settings itself.
 //!
-//! Reading order: [`class`] (what), [`patterns`] and [`validate`] (where), [`encoded`] (behind what), `scan` (all of
+//! Reading order: `class` (what), `patterns` and `validate` (where), `encoded` (behind what), `scan` (all of
 //! it on one line), `redact` (what then), `prefilter` (how to be quick).
 
 mod class;
@@ -29,8 +29,8 @@ use scan::{Hit, Scan};
 use std::sync::Arc;
 use validate::Span;
 
-/// Longest text that is scrubbed: a caller with more has to split it.
-pub const MAX_TEXT_LEN: usize = 16 << 20;
+/// Longest text that is scrubbed, four times the largest payload; it bounds the memory that decoding takes.
+pub const MAX_TEXT_LEN: usize = 4 << 20;
 
 /// Most passes over a text. A replacement can bring a value nearer to a word that makes it one, so passes repeat
 /// until nothing is found; a chain of such values ends within the reach of one word, far below this.

@@ -205,6 +205,15 @@ mod tests {
         );
     }
 
+    /// A change here means that entries made before and after were scrubbed by different rules: never by accident.
+    #[test]
+    fn the_hash_of_the_standard_rules_is_golden() {
+        assert_eq!(
+            Ruleset::standard().hash().to_hex(),
+            "af3c26b3c4654ac5c96bbdc6d860db740b7f5c171f5542737e2ab998a8a10759"
+        );
+    }
+
     #[test]
     fn every_action_changes_the_hash() {
         let standard = Ruleset::standard().hash();

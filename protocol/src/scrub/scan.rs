@@ -112,7 +112,13 @@ impl Scan<'_> {
         let ends = || ends_clean(bytes, found.end);
         let (class, span) = match rule {
             Rule::Pem => {
-                let end = pem::block_end(bytes, found.end);
+                // A kept key needs no end, and looking for one again and again would be slow.
+                let keep = self.rules.action(Class::PrivateKey) == Action::Keep;
+                let end = if keep {
+                    Some(found.end)
+                } else {
+                    pem::block_end(bytes, found.end)
+                };
                 let hit = hit(bytes, Class::PrivateKey, start..end.unwrap_or(bytes.len()));
                 return Some(Hit {
                     open: end.is_none(),

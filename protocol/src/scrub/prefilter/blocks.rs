@@ -69,7 +69,12 @@ fn kind(byte: u8) -> u8 {
     let mark = plus | u8::from(byte == b'@') | u8::from(byte == b'%') | u8::from(byte == b'\\');
     let colon = u8::from(byte == b':');
     let word = digit | letter | plus | joiner;
-    digit * DIGIT | letter * LETTER | upper * UPPER | word * WORD | mark * MARK | colon * COLON
+    (digit * DIGIT)
+        | (letter * LETTER)
+        | (upper * UPPER)
+        | (word * WORD)
+        | (mark * MARK)
+        | (colon * COLON)
 }
 
 /// Bit `i` of the result is bit `kind` of byte `i`: the product moves each to the top byte.

@@ -31,10 +31,8 @@ fn escape(raw: &[u8], at: usize) -> bool {
         }
         // In text that is not JSON, `\t1234567D` may be a directory named by an NRIC.
         Some(b't') => rest.get(1).is_some_and(u8::is_ascii_digit),
-        Some(b'\\') => {
-            let slashes = rest.iter().take_while(|byte| **byte == b'\\').count();
-            rest.get(slashes).is_some_and(u8::is_ascii_alphanumeric)
-        }
+        // Of several, the last but one sees what follows.
+        Some(b'\\') => rest.get(1).is_some_and(u8::is_ascii_alphanumeric),
         Some(byte) => byte.is_ascii_alphanumeric() || *byte == b'/',
         None => false,
     }
