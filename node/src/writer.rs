@@ -9,6 +9,8 @@ use belfry_protocol::engine::store::{StoreError, Transaction};
 use belfry_protocol::entry::Batch;
 use belfry_protocol::entry::json::Json;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -24,6 +26,8 @@ const BYTES_PER_STEP: usize = 8 << 20;
 const BACKLOG_LIMIT: u64 = 131_072;
 /// How long appends wait for the flusher before they are pushed back.
 const BACKLOG_PATIENCE: Duration = Duration::from_secs(120);
+/// How often a writer that waits for the flusher looks.
+const BACKLOG_LOOK: Duration = Duration::from_millis(1);
 /// Longest wait for more callers before a sync, if the last step served several.
 const GATHER_LONGEST: Duration = Duration::from_micros(400);
 /// Housekeeping and the end of the day.
@@ -80,7 +84,8 @@ pub type Reply = Box<dyn FnOnce(Result<Answer, Failure>) + Send>;
 
 enum Command {
     Request(Request, Reply),
-    Flushed(u64),
+    /// The flusher has something to say; see [`Work::apply_flush`].
+    Wake,
     Close,
 }
 
@@ -103,6 +108,7 @@ pub struct Published {
 #[derive(Clone)]
 pub struct Writer {
     queue: SyncSender<Command>,
+    flushed: Arc<AtomicU64>,
     published: watch::Receiver<Published>,
 }
 
@@ -121,7 +127,9 @@ impl Writer {
             ..Published::default()
         };
         let (publish, published) = watch::channel(first);
+        let flushed = Arc::new(AtomicU64::new(head.flushed));
         let work = Work {
+            flushed: Arc::clone(&flushed),
             store,
             ledger,
             commands,
@@ -132,7 +140,14 @@ impl Writer {
         let thread = std::thread::Builder::new()
             .name("ledger-writer".to_owned())
             .spawn(move || work.run())?;
-        Ok((Self { queue, published }, thread))
+        Ok((
+            Self {
+                queue,
+                flushed,
+                published,
+            },
+            thread,
+        ))
     }
 
     /// Hands over a request; blocks while the queue is full.
@@ -167,8 +182,9 @@ impl Writer {
 
     /// Tells the writer that tiles below `through` are in files, verified.
     pub fn flushed(&self, through: u64) {
-        // A writer that ended needs no flush.
-        let _ = self.queue.send(Command::Flushed(through));
+        self.flushed.store(through, Ordering::Release);
+        // A full queue needs no waking.
+        let _ = self.queue.try_send(Command::Wake);
     }
 
     /// Asks the writer to finish what waits and stop.
@@ -195,6 +211,8 @@ struct Work {
     commands: Receiver<Command>,
     publish: watch::Sender<Published>,
     start: Instant,
+    /// Tiles below this index are in files, as the flusher says.
+    flushed: Arc<AtomicU64>,
     /// How long to wait for more callers before the next sync.
     gather: Duration,
 }
@@ -246,10 +264,11 @@ impl Work {
         loop {
             let mut taken = Taken::default();
             match self.commands.recv_timeout(TICK) {
-                Ok(command) => self.take(&mut taken, command),
+                Ok(command) => Self::take(&mut taken, command),
                 Err(RecvTimeoutError::Timeout) => taken.inputs.push(Input::Tick),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
+            self.apply_flush();
             self.drain(&mut taken);
             let close = taken.close;
             if let Err(error) = self.step(taken) {
@@ -265,41 +284,45 @@ impl Work {
         }
     }
 
-    /// Adds a command to the next step. A flush is done at once: appends that wait for it may be in the same step.
-    fn take(&mut self, taken: &mut Taken, command: Command) {
+    /// Adds a command to the next step.
+    fn take(taken: &mut Taken, command: Command) {
         match command {
-            Command::Flushed(through) => {
-                let flush = Taken {
-                    inputs: vec![Input::Flushed { through }],
-                    ..Taken::default()
-                };
-                if let Err(error) = self.step(flush) {
-                    self.die(&error);
-                }
-            }
+            Command::Wake => {}
             Command::Close => taken.close = true,
             Command::Request(request, reply) => taken.add(request, reply),
         }
     }
 
+    /// Lets the engine drop what the flusher wrote; in a step of its own, because appends may be waiting for it.
+    fn apply_flush(&mut self) {
+        let through = self.flushed.load(Ordering::Acquire);
+        if through > self.publish.borrow().flushed {
+            let flush = Taken {
+                inputs: vec![Input::Flushed { through }],
+                ..Taken::default()
+            };
+            if let Err(error) = self.step(flush) {
+                self.die(&error);
+            }
+        }
+    }
+
     /// Takes what waits, first until the flusher made room (R10), then for a moment more if the last step served several
-    /// callers, so that they share the next sync instead of every second one.
+    /// callers, so that they share the next sync instead of every second one. While there is no room nothing more is
+    /// taken from the queue, so that it fills up and pushes back.
     fn drain(&mut self, taken: &mut Taken) {
         let patience = Instant::now() + BACKLOG_PATIENCE;
         while self.backlog_full() && !taken.replies.is_empty() {
-            match self
-                .commands
-                .recv_timeout(patience.saturating_duration_since(Instant::now()))
-            {
-                Ok(Command::Request(_, reply)) if taken.is_full() => reply(Err(Failure::Busy)),
-                Ok(command) => self.take(taken, command),
-                Err(_) => return std::mem::take(taken).fail(&Failure::Busy),
+            if Instant::now() > patience {
+                return std::mem::take(taken).fail(&Failure::Busy);
             }
+            std::thread::sleep(BACKLOG_LOOK);
+            self.apply_flush();
         }
         let until = Instant::now() + self.gather;
         while !taken.is_full() {
             match self.commands.try_recv() {
-                Ok(command) => self.take(taken, command),
+                Ok(command) => Self::take(taken, command),
                 Err(TryRecvError::Disconnected) => return,
                 Err(TryRecvError::Empty) => {
                     let left = until.saturating_duration_since(Instant::now());
@@ -307,7 +330,7 @@ impl Work {
                         return;
                     }
                     if let Ok(command) = self.commands.recv_timeout(left) {
-                        self.take(taken, command);
+                        Self::take(taken, command);
                     }
                 }
             }
