@@ -12,12 +12,11 @@ use crate::writer::{Answer, Published, Request, Writer};
 use belfry_keys::NodeKeys;
 use belfry_protocol::engine::ledger::{self, Head, Ledger, start};
 use belfry_protocol::engine::store::Transaction;
-use belfry_protocol::entry::Press;
 use belfry_protocol::entry::commit::EntrySecrets;
 use belfry_protocol::entry::json::Json;
 use belfry_protocol::entry::leaf::{Content, Leaf};
+use belfry_protocol::entry::{Press, Rulebook};
 use belfry_protocol::note::VerifierKey;
-use belfry_protocol::scrub::{Ruleset, Scrubber};
 use belfry_protocol::tlog::bundle;
 use belfry_protocol::tlog::hash::{Hash, leaf_hash};
 use belfry_protocol::tlog::tile::{TILE_WIDTH, Tile};
@@ -35,7 +34,7 @@ pub struct Node {
     /// Number of this start.
     pub incarnation: u64,
     writer: Writer,
-    scrubber: Arc<Scrubber>,
+    rules: Arc<Rulebook>,
     secrets: Arc<EntrySecrets>,
     disk: Arc<dyn Disk>,
     threads: Vec<JoinHandle<()>>,
@@ -78,10 +77,9 @@ impl Node {
             },
             log_signer,
         );
-        let ruleset = Ruleset::from_config(&config.scrub).map_err(|error| {
-            Failure::new(Code::ConfigInvalid, format!("[scrub.rules]: {error}"))
+        let rules = Rulebook::from_config(&config.scrub, &config.scrub_kinds).map_err(|error| {
+            Failure::new(Code::ConfigInvalid, format!("scrubbing rules: {error}"))
         })?;
-        let scrubber = Arc::new(Scrubber::new(Arc::new(ruleset)));
         let (writer, writer_thread) = Writer::start(store, ledger, &head)?;
         let flusher = Flusher::new(
             Reader::open(layout.clone(), Arc::clone(&disk))?,
@@ -94,7 +92,7 @@ impl Node {
             log_key,
             incarnation,
             writer,
-            scrubber,
+            rules: Arc::new(rules),
             secrets: Arc::new(entry_secrets(keys)),
             disk,
             threads: vec![flusher_thread, writer_thread],
@@ -108,7 +106,7 @@ impl Node {
     fn open_records(&self, keys: &NodeKeys) -> Result<(), Failure> {
         let reader = self.reader()?;
         let size = self.published().size;
-        let rules = self.scrubber.ruleset_hash().to_hex();
+        let rules = self.rules_body();
         let known = KnownRecords::read(&reader, size)?;
         if self.config.allow_solo && !known.solo {
             let body = Json::object([
@@ -123,10 +121,22 @@ impl Node {
                 self.system("key.cert", Json::object([("note", Json::text(note))]))?;
             }
         }
-        if known.rules.as_deref() != Some(rules.as_str()) {
-            self.system("scrub.rules", Json::object([("rules", Json::text(rules))]))?;
+        if known.rules.as_ref() != Some(&rules) {
+            self.system("scrub.rules", rules)?;
         }
         Ok(())
+    }
+
+    /// The body of a `scrub.rules` entry: the hashes that the leaves' prefixes stand for.
+    fn rules_body(&self) -> Json {
+        let mut kinds: Vec<(String, Json)> = self
+            .rules
+            .kind_hashes()
+            .map(|(kind, hash)| (kind.to_owned(), Json::text(hash.to_hex())))
+            .collect();
+        kinds.sort_by(|a, b| a.0.cmp(&b.0));
+        let rules = Json::text(self.rules.default_hash().to_hex());
+        Json::object([("kinds", Json::Object(kinds)), ("rules", rules)])
     }
 
     fn system(&self, kind: &'static str, body: Json) -> Result<Answer, Failure> {
@@ -136,7 +146,7 @@ impl Node {
     /// A press for one worker.
     #[must_use]
     pub fn press(&self) -> Press {
-        Press::new(Arc::clone(&self.scrubber), Arc::clone(&self.secrets))
+        Press::new(Arc::clone(&self.rules), Arc::clone(&self.secrets))
     }
 
     /// The way to the writer thread.
@@ -185,7 +195,7 @@ fn entry_secrets(keys: &NodeKeys) -> EntrySecrets {
 struct KnownRecords {
     solo: bool,
     certificates: Vec<String>,
-    rules: Option<String>,
+    rules: Option<Json>,
 }
 
 /// Entries looked through at start for what the node said about itself: its first ones, and its latest.
@@ -240,7 +250,7 @@ impl KnownRecords {
         match kind.as_str() {
             "solo" => self.solo = true,
             "key.cert" => self.certificates.extend(text("note")),
-            "scrub.rules" => self.rules = text("rules"),
+            "scrub.rules" => self.rules = Some(body),
             _ => {}
         }
     }

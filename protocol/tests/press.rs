@@ -9,8 +9,8 @@ use belfry_protocol::entry::json::Json;
 use belfry_protocol::entry::leaf::Content;
 use belfry_protocol::entry::press::Sealer;
 use belfry_protocol::entry::time::TimeUs;
-use belfry_protocol::entry::{Batch, Draft, EntryError, Leaf, Press, Visibility};
-use belfry_protocol::scrub::{Ruleset, Scrubber};
+use belfry_protocol::entry::{Batch, Draft, EntryError, Leaf, Press, Rulebook, Visibility};
+use belfry_protocol::scrub::RulesetConfig;
 use belfry_protocol::tlog::bundle;
 use belfry_protocol::tlog::hash::leaf_hash;
 use proptest::prelude::*;
@@ -45,10 +45,7 @@ fn press() -> Press {
         pseudonym: [2; 32],
         scrub: [3; 32],
     };
-    Press::new(
-        Arc::new(Scrubber::new(Arc::new(Ruleset::standard()))),
-        Arc::new(secrets),
-    )
+    Press::new(Arc::new(Rulebook::standard()), Arc::new(secrets))
 }
 
 fn draft(kind: &str) -> Draft {
@@ -180,6 +177,40 @@ fn a_private_entry_shows_a_commitment_and_pseudonyms() {
         br#"{"secret":"plans"}"#
     );
     assert_eq!(batch.payloads()[0].1.id, hmac);
+}
+
+#[test]
+fn a_kind_may_have_rules_of_its_own() {
+    let config = |text: &str| serde_json::from_str::<RulesetConfig>(text).unwrap();
+    let kinds = [(
+        "log.line".to_owned(),
+        config(r#"{"actions":{"email":"keep"}}"#),
+    )]
+    .into();
+    let book = Rulebook::from_config(&config(r#"{"actions":{"uuid":"keep"}}"#), &kinds).unwrap();
+    let secrets = EntrySecrets {
+        idempotency: [1; 32],
+        pseudonym: [2; 32],
+        scrub: [3; 32],
+    };
+    let mut press = Press::new(Arc::new(book), Arc::new(secrets));
+    let mut batch = Batch::default();
+    let raw = br#"{"a":"jane.doe@acme.example"}"#;
+    for kind in ["log.line", "file.observed"] {
+        press
+            .add_raw(raw, &draft(kind), &mut TestSealer::default(), &mut batch)
+            .unwrap();
+    }
+    let leaves: Vec<Leaf> = entries(&batch)
+        .iter()
+        .map(|bytes| Leaf::parse(bytes).unwrap())
+        .collect();
+    let text = |at: usize| String::from_utf8(leaves[at].to_bytes()).unwrap();
+    assert!(text(0).contains("jane.doe") && !text(1).contains("jane.doe"));
+    assert_ne!(
+        leaves[0].scrub.as_ref().unwrap().set,
+        leaves[1].scrub.as_ref().unwrap().set
+    );
 }
 
 #[test]

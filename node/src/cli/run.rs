@@ -173,7 +173,10 @@ fn reload(context: &Context, app: &App, flags: &BTreeMap<&'static str, String>) 
             "http.body_limit",
             config.http_body_limit != old.http_body_limit,
         ),
-        ("scrub.rules", config.scrub != old.scrub),
+        (
+            "scrub",
+            config.scrub != old.scrub || config.scrub_kinds != old.scrub_kinds,
+        ),
     ];
     for (key, _) in restart.iter().filter(|(_, changed)| *changed) {
         tracing::warn!(key, "this change takes a restart");

@@ -30,17 +30,11 @@ pub(super) fn show(context: &Context, args: &ConfigShowArgs) -> Result<(), Failu
 }
 
 pub(super) fn validate(context: &Context) -> Result<(), Failure> {
-    let (config, _) = context.config(&BTreeMap::new())?;
-    let rules = belfry_protocol::scrub::Ruleset::from_config(&config.scrub).map_err(|error| {
-        Failure::new(
-            crate::exit::Code::ConfigInvalid,
-            format!("[scrub.rules]: {error}"),
-        )
-    })?;
+    context.config(&BTreeMap::new())?;
     let path = context.layout.config();
     context.out.result(
         &format!("{} is valid", path.display()),
-        &json!({ "valid": true, "file": path, "scrub_rules": rules.hash().to_hex() }),
+        &json!({ "valid": true, "file": path }),
     )
 }
 

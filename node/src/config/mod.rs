@@ -7,7 +7,8 @@ mod spans;
 pub use schema::{Config, EXAMPLE, KEYS, Key};
 
 use crate::exit::{Code, Failure};
-use belfry_protocol::scrub::{Ruleset, RulesetConfig};
+use belfry_protocol::entry::Rulebook;
+use belfry_protocol::scrub::RulesetConfig;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -82,10 +83,21 @@ pub fn parse(
         .map(|key| (key.name, (key.default.to_owned(), Origin::Default)))
         .collect();
     let mut scrub = toml::Table::new();
+    let mut kinds: BTreeMap<String, toml::Table> = BTreeMap::new();
     for (path, value) in spans::flatten(&table) {
         let line = spans::line_of(text, &path);
         if let Some(class) = path.strip_prefix("scrub.rules.") {
             scrub.insert(class.to_owned(), value);
+            continue;
+        }
+        if let Some((kind, class)) = path
+            .strip_prefix("scrub.kinds.")
+            .and_then(|rest| rest.rsplit_once('.'))
+        {
+            kinds
+                .entry(kind.to_owned())
+                .or_default()
+                .insert(class.to_owned(), value);
             continue;
         }
         let Some(key) = KEYS.iter().find(|key| key.name == path) else {
@@ -111,12 +123,20 @@ pub fn parse(
             shown.insert(key.name, (value.clone(), Origin::Flag));
         }
     }
-    let in_rules = |problem: String| invalid(format!("{name}, [scrub.rules]: {problem}"));
-    let actions = toml::Table::from_iter([("actions".to_owned(), toml::Value::Table(scrub))]);
-    let rules: RulesetConfig = toml::Value::Table(actions)
-        .try_into()
-        .map_err(|error: toml::de::Error| in_rules(error.message().to_owned()))?;
-    Ruleset::from_config(&rules).map_err(|error| in_rules(error.to_string()))?;
+    let in_rules = |problem: String| invalid(format!("{name}, [scrub]: {problem}"));
+    let rules = |table: toml::Table| -> Result<RulesetConfig, Failure> {
+        let actions = toml::Table::from_iter([("actions".to_owned(), toml::Value::Table(table))]);
+        toml::Value::Table(actions)
+            .try_into()
+            .map_err(|error: toml::de::Error| in_rules(error.message().to_owned()))
+    };
+    let default = rules(scrub)?;
+    let kinds: BTreeMap<String, RulesetConfig> = kinds
+        .into_iter()
+        .map(|(kind, table)| Ok((kind, rules(table)?)))
+        .collect::<Result<_, Failure>>()?;
+    Rulebook::from_config(&default, &kinds).map_err(|error| in_rules(error.to_string()))?;
+    let rules = (default, kinds);
     let config = Config::from_shown(&shown, rules).map_err(|(key, problem)| {
         let origin = shown
             .get(key)
@@ -199,8 +219,15 @@ mod tests {
 
     #[test]
     fn scrubbing_rules_take_words_and_masks() {
-        let text = "name = \"a\"\n[scrub.rules]\nuuid = \"keep\"\nphone = { mask = 4 }\n";
+        let text = "name = \"a\"\n[scrub.rules]\nuuid = \"keep\"\nphone = { mask = 4 }\n\
+                    [scrub.kinds.\"audit.event\"]\nemail = \"drop\"\n";
         let (config, _) = load_text(text).unwrap();
-        assert_eq!(config.scrub.actions.len(), 2);
+        assert_eq!(
+            (
+                config.scrub.actions.len(),
+                config.scrub_kinds["audit.event"].actions.len()
+            ),
+            (2, 1)
+        );
     }
 }

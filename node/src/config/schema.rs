@@ -3,6 +3,7 @@
 use super::Shown;
 use belfry_protocol::entry::time::DAY_US;
 use belfry_protocol::scrub::RulesetConfig;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 /// One configuration key.
@@ -92,6 +93,8 @@ listen = "127.0.0.1:9470"
 # What the scrubber does with what it finds: "drop", "token", "keep" or { mask = 4 }. Defaults suit most; for example:
 # [scrub.rules]
 # uuid = "keep"
+# [scrub.kinds."audit.event"]
+# email = "drop"
 "#;
 
 /// The configuration of a node.
@@ -117,13 +120,15 @@ pub struct Config {
     pub log_format: String,
     /// What the scrubber does with what it finds.
     pub scrub: RulesetConfig,
+    /// The same by kind, on top.
+    pub scrub_kinds: BTreeMap<String, RulesetConfig>,
 }
 
 impl Config {
     /// Parses the values; an error names the key and what is wrong.
     pub(super) fn from_shown(
         shown: &Shown,
-        scrub: RulesetConfig,
+        (scrub, scrub_kinds): (RulesetConfig, BTreeMap<String, RulesetConfig>),
     ) -> Result<Self, (&'static str, String)> {
         let text = |key: &'static str| shown.get(key).map_or("", |(value, _)| value.as_str());
         let flag = |key: &'static str| match text(key) {
@@ -184,6 +189,7 @@ impl Config {
             log_filter: text("log.filter").to_owned(),
             log_format,
             scrub,
+            scrub_kinds,
         })
     }
 }

@@ -93,7 +93,7 @@ pub const KINDS: &[Kind] = &[
         name: "scrub.rules",
         visibility: Visibility::Public,
         reserved: true,
-        schema: r#"{"type":"object","required":["rules"],"additionalProperties":false,"properties":{"rules":{"type":"string","pattern":"^[0-9a-f]{64}$"}}}"#,
+        schema: r#"{"type":"object","required":["kinds","rules"],"additionalProperties":false,"properties":{"kinds":{"type":"object","additionalProperties":{"type":"string","pattern":"^[0-9a-f]{64}$"}},"rules":{"type":"string","pattern":"^[0-9a-f]{64}$"}}}"#,
     },
     Kind {
         name: "solo",

@@ -9,9 +9,11 @@ pub mod json;
 pub mod kinds;
 pub mod leaf;
 pub mod press;
+pub mod rulebook;
 pub mod time;
 
 pub use batch::Batch;
 pub use draft::{Draft, EntryError, Visibility};
 pub use leaf::Leaf;
 pub use press::Press;
+pub use rulebook::Rulebook;

@@ -7,6 +7,7 @@ use super::draft::{Draft, EntryError, Idempotency, Visibility};
 use super::json::Json;
 use super::kinds;
 use super::leaf::{Content, Leaf, ScrubRecord};
+use super::rulebook::Rulebook;
 use crate::scrub::{Report, Scrubber, TokenKey};
 use crate::tlog::bundle::MAX_ENTRY_LEN;
 use std::collections::BTreeMap;
@@ -31,15 +32,17 @@ const CACHED_TENANTS: usize = 256;
 
 /// Makes entries. One per worker: it keeps buffers and the token keys of recent tenants.
 pub struct Press {
-    scrubber: Arc<Scrubber>,
+    rules: Arc<Rulebook>,
     secrets: Arc<EntrySecrets>,
-    set: String,
+    /// The last kind, and the prefix of its rules' hash.
+    set: (String, String),
     tokens: BTreeMap<String, TokenKey>,
     last_source: Option<ScrubbedSource>,
     leaf: Vec<u8>,
 }
 
 struct ScrubbedSource {
+    kind: String,
     tenant: Option<String>,
     raw: String,
     clean: String,
@@ -47,14 +50,13 @@ struct ScrubbedSource {
 }
 
 impl Press {
-    /// A press with this rule set and these keys.
+    /// A press with these rules and these keys.
     #[must_use]
-    pub fn new(scrubber: Arc<Scrubber>, secrets: Arc<EntrySecrets>) -> Self {
-        let set = scrubber.ruleset_hash().to_hex().chars().take(16).collect();
+    pub fn new(rules: Arc<Rulebook>, secrets: Arc<EntrySecrets>) -> Self {
         Self {
-            scrubber,
+            rules,
             secrets,
-            set,
+            set: (String::new(), String::new()),
             tokens: BTreeMap::new(),
             last_source: None,
             leaf: Vec::new(),
@@ -73,7 +75,7 @@ impl Press {
         batch: &mut Batch,
     ) -> Result<(), EntryError> {
         let body = Json::parse(raw)?;
-        let clean = !self.scrubber.may_change(raw);
+        let clean = !self.rules.scrubber(&template.kind).may_change(raw);
         self.make(template, body, clean, sealer, batch)
     }
 
@@ -103,12 +105,12 @@ impl Press {
         let mut report = Report::default();
         let source = self.scrub_source(draft, &mut report)?;
         if !clean {
-            let scrubber = Arc::clone(&self.scrubber);
+            let rules = Arc::clone(&self.rules);
             let key = self.token_key(draft.tenant.as_deref());
-            scrub_json(&scrubber, key, "", &mut body, &mut report)?;
+            scrub_json(rules.scrubber(&draft.kind), key, "", &mut body, &mut report)?;
         }
         let scrub = ScrubRecord {
-            set: self.set.clone(),
+            set: self.rule_set(&draft.kind),
             replaced: report
                 .iter()
                 .map(|(class, count)| (class.name().to_owned(), count))
@@ -180,13 +182,15 @@ impl Press {
 
     fn scrub_source(&mut self, draft: &Draft, report: &mut Report) -> Result<String, EntryError> {
         if let Some(last) = &self.last_source
+            && last.kind == draft.kind
             && last.raw == draft.source
             && last.tenant == draft.tenant
         {
             report.merge(&last.report);
             return Ok(last.clean.clone());
         }
-        let scrubber = Arc::clone(&self.scrubber);
+        let rules = Arc::clone(&self.rules);
+        let scrubber = rules.scrubber(&draft.kind);
         let mut own = Report::default();
         let key = self.token_key(draft.tenant.as_deref());
         let changed = scrubber
@@ -195,12 +199,22 @@ impl Press {
         let clean = changed.unwrap_or_else(|| draft.source.clone());
         report.merge(&own);
         self.last_source = Some(ScrubbedSource {
+            kind: draft.kind.clone(),
             tenant: draft.tenant.clone(),
             raw: draft.source.clone(),
             clean: clean.clone(),
             report: own,
         });
         Ok(clean)
+    }
+
+    /// The first 16 hexadecimal digits of the hash of a kind's rules.
+    fn rule_set(&mut self, kind: &str) -> String {
+        if self.set.0 != kind || self.set.1.is_empty() {
+            let hash = self.rules.scrubber(kind).ruleset_hash().to_hex();
+            self.set = (kind.to_owned(), hash.chars().take(16).collect());
+        }
+        self.set.1.clone()
     }
 
     fn token_key(&mut self, tenant: Option<&str>) -> &TokenKey {
