@@ -207,10 +207,11 @@ impl From<belfry_protocol::engine::store::StoreError> for Failure {
 
 impl From<crate::writer::Failure> for Failure {
     fn from(error: crate::writer::Failure) -> Self {
-        use crate::writer::Failure::{Busy, Full, Refused, Stopped};
+        use crate::writer::Failure::{Busy, Full, NotDestroyed, Refused, Stopped};
         let code = match error {
             Full(_) | Stopped(_) => Code::Io,
             Refused(_) => Code::Failed,
+            NotDestroyed { .. } => Code::Partial,
             Busy => Code::TimedOut,
         };
         Self::new(code, error.to_string())

@@ -127,7 +127,8 @@ impl Flusher {
         }
         let temporary: Vec<PathBuf> = planned.iter().map(|file| file.temporary.clone()).collect();
         self.disk.sync_files(&temporary).map_err(io)?;
-        let mut dirs = BTreeSet::new();
+        // The first flush makes `tiles/` itself, whose name is in the data directory.
+        let mut dirs = BTreeSet::from([self.layout.dir().to_path_buf()]);
         for file in &planned {
             self.disk.rename(&file.temporary, &file.name).map_err(io)?;
             // Every directory up to the root may be new.

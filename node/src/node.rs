@@ -10,6 +10,7 @@ use crate::lock::DirLock;
 use crate::store::{Layout, Reader, Store};
 use crate::writer::{Answer, Published, Request, Writer};
 use belfry_keys::NodeKeys;
+use belfry_protocol::engine::RequestId;
 use belfry_protocol::engine::ledger::{self, Head, Ledger, start};
 use belfry_protocol::engine::store::Transaction;
 use belfry_protocol::entry::commit::EntrySecrets;
@@ -22,6 +23,7 @@ use belfry_protocol::tlog::hash::{Hash, leaf_hash};
 use belfry_protocol::tlog::tile::{TILE_WIDTH, Tile};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// A running ledger.
 pub struct Node {
@@ -65,10 +67,11 @@ impl Node {
             return Err(Failure::new(Code::Recovering, "this directory came out of a backup (RESTORED is set)")
                 .hint("a ledger that was restored must first learn from others what it signed; only a running copy or an operator who knows that there is none may remove RESTORED"));
         }
+        refuse_lost_ledger(&layout)?;
         let mut store = Store::open(layout.clone(), Arc::clone(&disk))?;
         let log_signer = keys.log_key().clone();
         let log_key = log_signer.verifier().clone();
-        let (head, incarnation) = start_up(&mut store, &disk, &log_key)?;
+        let (mut head, incarnation) = start_up(&mut store, &disk, &log_key)?;
         let ledger = Ledger::new(
             ledger::Config {
                 origin: config.name.clone(),
@@ -77,6 +80,18 @@ impl Node {
             },
             log_signer,
         );
+        let known = KnownRecords::read(
+            &Reader::open(layout.clone(), Arc::clone(&disk))?,
+            head.size(),
+        )?;
+        if config.allow_solo && !known.solo {
+            // Before anything else can sign: no digest may precede this statement (R3).
+            let input = solo_statement(incarnation, head.size());
+            let mut tx = store.begin()?;
+            let (_, after) = ledger.step(clock::now(Instant::now()), &mut tx, vec![input])?;
+            tx.commit()?;
+            head = after;
+        }
         let rules = Rulebook::from_config(&config.scrub, &config.scrub_kinds).map_err(|error| {
             Failure::new(Code::ConfigInvalid, format!("scrubbing rules: {error}"))
         })?;
@@ -98,23 +113,13 @@ impl Node {
             threads: vec![flusher_thread, writer_thread],
             _lock: lock,
         };
-        node.open_records(keys)?;
+        node.open_records(keys, &known)?;
         Ok(node)
     }
 
-    /// Entries that a node owes before others: the `solo` statement (R3), its certificates (R6), its scrubbing rules.
-    fn open_records(&self, keys: &NodeKeys) -> Result<(), Failure> {
-        let reader = self.reader()?;
-        let size = self.published().size;
+    /// Entries that a node owes before others': its certificates (R6) and its scrubbing rules.
+    fn open_records(&self, keys: &NodeKeys, known: &KnownRecords) -> Result<(), Failure> {
         let rules = self.rules_body();
-        let known = KnownRecords::read(&reader, size)?;
-        if self.config.allow_solo && !known.solo {
-            let body = Json::object([
-                ("incarnation", Json::whole(self.incarnation)),
-                ("size", Json::whole(size)),
-            ]);
-            self.system("solo", body)?;
-        }
         for certificate in keys.certificates() {
             let note = certificate.to_string();
             if !known.certificates.contains(&note) {
@@ -169,8 +174,16 @@ impl Node {
         Ok(Reader::open(self.layout.clone(), Arc::clone(&self.disk))?)
     }
 
-    /// Finishes what waits, closes the databases and joins the threads.
+    /// Finishes what waits, lets the flusher write what is full, closes the databases and joins the threads.
     pub fn close(mut self) {
+        let until = Instant::now() + FLUSH_PATIENCE;
+        let full = |now: &Published| now.flushed / TILE_WIDTH == now.size / TILE_WIDTH;
+        while !full(&self.published())
+            && self.published().stopped.is_none()
+            && Instant::now() < until
+        {
+            std::thread::sleep(Duration::from_millis(2));
+        }
         self.writer.close();
         for thread in self.threads.drain(..).rev() {
             if thread.join().is_err() {
@@ -190,13 +203,16 @@ fn entry_secrets(keys: &NodeKeys) -> EntrySecrets {
     }
 }
 
-/// What the ledger already says about itself, from its first entries and a cached position of later ones.
+/// What the ledger already says about itself, from its first entries and its latest.
 #[derive(Default)]
 struct KnownRecords {
     solo: bool,
     certificates: Vec<String>,
     rules: Option<Json>,
 }
+
+/// How long a closing node waits for its tiles; what is not written then is rows, and is written after the next start.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Entries looked through at start for what the node said about itself: its first ones, and its latest.
 const LOOK_BACK: u64 = 4 * TILE_WIDTH;
@@ -256,6 +272,38 @@ impl KnownRecords {
     }
 }
 
+/// The statement of R3: from here on this ledger signs on its own.
+fn solo_statement(incarnation: u64, size: u64) -> ledger::Input {
+    let body = Json::object([
+        ("incarnation", Json::whole(incarnation)),
+        ("size", Json::whole(size)),
+    ]);
+    ledger::Input::System {
+        request: RequestId(0),
+        kind: "solo",
+        body,
+    }
+}
+
+/// A missing `ledger.db` beside tiles or payloads is a loss, not a new ledger.
+fn refuse_lost_ledger(layout: &Layout) -> Result<(), Failure> {
+    let traces = [layout.payloads_db(), layout.tiles().join("tile")];
+    match traces.iter().find(|path| path.exists()) {
+        Some(trace) if !layout.ledger_db().exists() => Err(Failure::new(
+            Code::Recovering,
+            format!(
+                "{} is missing, and {} shows that there was a ledger",
+                layout.ledger_db().display(),
+                trace.display()
+            ),
+        )
+        .hint(
+            "find the newest ledger.db; a new ledger under the same name and key would be a fork",
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// The local half of R3, before anything is appended: a new incarnation, then the right edge.
 fn start_up(
     store: &mut Store,
@@ -283,6 +331,14 @@ fn start_up(
         Failure::new(Code::Recovering, detail)
             .hint("ledger.db is older than tiles/: it was rolled back or restored; signing now could fork the ledger")
     })?;
+    let base = store.payload_base()?;
+    if base > head.size() {
+        return Err(Failure::new(
+            Code::Recovering,
+            format!("payloads.db knows of {base} entries and ledger.db of {}", head.size()),
+        )
+        .hint("ledger.db was rolled back or restored; signing now could fork the ledger, find the newer copy"));
+    }
     let orphans = store.collect_orphans(head.size())?;
     if orphans > 0 {
         tracing::info!(
@@ -290,7 +346,7 @@ fn start_up(
             "payloads whose entries never became durable were collected"
         );
     }
-    store.tidy(0)?;
+    store.tidy(0, true)?;
     let _ = std::fs::remove_dir_all(layout.tiles_tmp());
     tracing::info!(size = head.size(), incarnation = taken.number, at = %clock::wall(), "ledger opened");
     Ok((head, taken.number))

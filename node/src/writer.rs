@@ -2,6 +2,7 @@
 //! transaction, commits with one sync, and only then releases the promises (group commit).
 
 use crate::clock;
+use crate::exit::Code;
 use crate::store::Store;
 use belfry_protocol::engine::RequestId;
 use belfry_protocol::engine::ledger::{Free, Head, Input, Ledger, Places, Promise, Refusal};
@@ -30,6 +31,10 @@ const BACKLOG_PATIENCE: Duration = Duration::from_secs(120);
 const BACKLOG_LOOK: Duration = Duration::from_millis(1);
 /// Longest wait for more callers before a sync, if the last step served several.
 const GATHER_LONGEST: Duration = Duration::from_micros(400);
+/// Pause after a flush that found the disk full.
+const FULL_DISK_PAUSE: Duration = Duration::from_secs(1);
+/// What a step writes to the log beside its entries, in bytes: about five pages.
+const STEP_BYTES: u64 = 40 << 10;
 /// Housekeeping and the end of the day.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -74,6 +79,14 @@ pub enum Failure {
     /// The flusher cannot keep up; nothing was appended.
     #[error("the ledger cannot write its tiles fast enough; try again later")]
     Busy,
+    /// The erasure is recorded, and the key is not destroyed yet.
+    #[error(
+        "entry {index} records the erasure, and the key is not destroyed yet because the payloads are being read; it is tried again every second"
+    )]
+    NotDestroyed {
+        /// Index of the `erase` entry.
+        index: u64,
+    },
     /// The store failed, or the node is stopping; whether the entry was appended is not known.
     #[error("the ledger stopped: {0}")]
     Stopped(String),
@@ -136,6 +149,8 @@ impl Writer {
             publish,
             start: Instant::now(),
             gather: Duration::ZERO,
+            full_since: None,
+            flush_not_before: Instant::now(),
         };
         let thread = std::thread::Builder::new()
             .name("ledger-writer".to_owned())
@@ -192,6 +207,12 @@ impl Writer {
         let _ = self.queue.send(Command::Close);
     }
 
+    /// Whether the writer thread runs.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.published.has_changed().is_ok()
+    }
+
     /// What the ledger shows, as of the last commit.
     #[must_use]
     pub fn published(&self) -> watch::Receiver<Published> {
@@ -215,6 +236,10 @@ struct Work {
     flushed: Arc<AtomicU64>,
     /// How long to wait for more callers before the next sync.
     gather: Duration,
+    /// Since when the backlog is full.
+    full_since: Option<Instant>,
+    /// After a full disk: when the next flush may be tried.
+    flush_not_before: Instant,
 }
 
 /// What one step takes.
@@ -259,21 +284,33 @@ impl Taken {
     }
 }
 
+/// What a committed step leaves to be told.
+struct Done {
+    answers: Vec<(RequestId, Result<Answer, Failure>)>,
+    /// Erasures, as (request, index of the `erase` entry): answered when the keys are destroyed.
+    erased: Vec<(RequestId, u64)>,
+    head: Head,
+    took: Duration,
+}
+
 impl Work {
     fn run(mut self) {
+        let mut last_tick = Instant::now();
         loop {
             let mut taken = Taken::default();
             match self.commands.recv_timeout(TICK) {
                 Ok(command) => Self::take(&mut taken, command),
-                Err(RecvTimeoutError::Timeout) => taken.inputs.push(Input::Tick),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             self.apply_flush();
             self.drain(&mut taken);
-            let close = taken.close;
-            if let Err(error) = self.step(taken) {
-                self.die(&error);
+            if last_tick.elapsed() >= TICK {
+                last_tick = Instant::now();
+                taken.inputs.push(Input::Tick);
             }
+            let close = taken.close;
+            self.step(taken);
             if close {
                 break;
             }
@@ -296,14 +333,15 @@ impl Work {
     /// Lets the engine drop what the flusher wrote; in a step of its own, because appends may be waiting for it.
     fn apply_flush(&mut self) {
         let through = self.flushed.load(Ordering::Acquire);
-        if through > self.publish.borrow().flushed {
-            let flush = Taken {
-                inputs: vec![Input::Flushed { through }],
-                ..Taken::default()
-            };
-            if let Err(error) = self.step(flush) {
-                self.die(&error);
-            }
+        if through <= self.publish.borrow().flushed || Instant::now() < self.flush_not_before {
+            return;
+        }
+        let inputs = vec![Input::Flushed { through }];
+        if !self.step(Taken {
+            inputs,
+            ..Taken::default()
+        }) {
+            self.flush_not_before = Instant::now() + FULL_DISK_PAUSE;
         }
     }
 
@@ -311,13 +349,17 @@ impl Work {
     /// callers, so that they share the next sync instead of every second one. While there is no room nothing more is
     /// taken from the queue, so that it fills up and pushes back.
     fn drain(&mut self, taken: &mut Taken) {
-        let patience = Instant::now() + BACKLOG_PATIENCE;
         while self.backlog_full() && !taken.replies.is_empty() {
-            if Instant::now() > patience {
+            // One patience for all: when the flusher is stuck, whoever comes later is refused at once.
+            let since = *self.full_since.get_or_insert_with(Instant::now);
+            if since.elapsed() > BACKLOG_PATIENCE {
                 return std::mem::take(taken).fail(&Failure::Busy);
             }
             std::thread::sleep(BACKLOG_LOOK);
             self.apply_flush();
+        }
+        if !self.backlog_full() {
+            self.full_since = None;
         }
         let until = Instant::now() + self.gather;
         while !taken.is_full() {
@@ -342,90 +384,109 @@ impl Work {
         now.size - now.flushed >= BACKLOG_LIMIT
     }
 
-    fn step(&mut self, mut taken: Taken) -> Result<(), StoreError> {
+    /// Runs one step to its end; `false` if the disk was full and nothing was changed.
+    fn step(&mut self, mut taken: Taken) -> bool {
         if taken.inputs.is_empty() {
-            return Ok(());
+            return true;
         }
         let inputs = std::mem::take(&mut taken.inputs);
-        let callers = taken.replies.len();
-        let bytes = taken.bytes;
-        let outcome = self.commit(inputs);
-        let (answers, head, took) = match outcome {
+        let (callers, bytes) = (taken.replies.len(), taken.bytes as u64);
+        let destroy = inputs
+            .iter()
+            .any(|input| matches!(input, Input::Erase { .. } | Input::Tick));
+        let done = match self.commit(inputs) {
             Ok(done) => done,
             Err(StoreError::Full(why)) => {
                 tracing::error!(%why, "the disk is full; nothing was appended");
                 taken.fail(&Failure::Full(why));
-                return Ok(());
+                return false;
             }
             Err(error) => {
                 taken.fail(&Failure::Stopped(error.to_string()));
-                return Err(error);
+                self.die(&error)
             }
         };
         self.gather = if callers > 1 {
-            (took / 8).min(GATHER_LONGEST)
+            (done.took / 8).min(GATHER_LONGEST)
         } else {
             Duration::ZERO
         };
         self.publish.send_modify(|published| {
-            published.size = head.size();
-            published.flushed = head.flushed;
-            published.signed = head.signed.unwrap_or(0);
+            published.size = done.head.size();
+            published.flushed = done.head.flushed;
+            published.signed = done.head.signed.unwrap_or(0);
             published.commits += 1;
         });
-        for (request, answer) in answers {
+        for (request, answer) in done.answers {
+            if let Some(reply) = taken.replies.remove(&request) {
+                reply(answer);
+            }
+        }
+        // What was answered is durable; whatever fails from here on must not be told as if it were not.
+        let destroyed = match self.store.tidy(bytes + STEP_BYTES, destroy) {
+            Ok(destroyed) => destroyed,
+            Err(StoreError::Full(why)) => {
+                tracing::error!(%why, "no room to copy the write-ahead log; trying again later");
+                false
+            }
+            Err(error) => self.die(&error),
+        };
+        for (request, index) in done.erased {
+            let answer = if destroyed {
+                Ok(Answer::Erased(index))
+            } else {
+                Err(Failure::NotDestroyed { index })
+            };
             if let Some(reply) = taken.replies.remove(&request) {
                 reply(answer);
             }
         }
         debug_assert!(taken.replies.is_empty(), "every request has an answer");
-        self.store.tidy(bytes as u64 + 4_096)
+        true
     }
 
-    /// One transaction: step, commit, and only then the answers.
-    #[allow(clippy::type_complexity)] // private, and read only above
-    fn commit(
-        &mut self,
-        inputs: Vec<Input>,
-    ) -> Result<(Vec<(RequestId, Result<Answer, Failure>)>, Head, Duration), StoreError> {
-        let erases = inputs
-            .iter()
-            .any(|input| matches!(input, Input::Erase { .. }));
+    /// One transaction: step, commit, and only then the promises.
+    fn commit(&mut self, inputs: Vec<Input>) -> Result<Done, StoreError> {
         let mut tx = self.store.begin()?;
         let (mut outbox, head) = self.ledger.step(clock::now(self.start), &mut tx, inputs)?;
         let refused = outbox.take_free();
         let began = Instant::now();
         let committed = tx.commit()?;
-        let took = began.elapsed();
-        if erases {
-            // The answer says that the key is destroyed, so it must be.
-            self.store.tidy(0)?;
-        }
-        let kept = outbox
-            .release(&committed)
-            .into_iter()
-            .filter_map(|promise| match promise {
+        let mut done = Done {
+            answers: Vec::new(),
+            erased: Vec::new(),
+            head,
+            took: began.elapsed(),
+        };
+        for promise in outbox.release(&committed) {
+            match promise {
                 Promise::Appended { request, places } => {
-                    Some((request, Ok(Answer::Appended(places))))
+                    done.answers.push((request, Ok(Answer::Appended(places))))
                 }
-                Promise::Erased { request, index } => Some((request, Ok(Answer::Erased(index)))),
-                Promise::Digest { .. } => None,
-            });
-        let refused = refused
-            .into_iter()
-            .map(|Free::Refused { request, refusal }| (request, Err(refusal.into())));
-        Ok((kept.chain(refused).collect(), head, took))
+                Promise::Erased { request, index } => done.erased.push((request, index)),
+                Promise::Digest { .. } => {}
+            }
+        }
+        for Free::Refused { request, refusal } in refused {
+            done.answers.push((request, Err(refusal.into())));
+        }
+        Ok(done)
     }
 
     /// After an I/O error nobody knows what is on disk: stop at once, the next start finds out (R9).
-    fn die(&self, error: &StoreError) {
+    fn die(&self, error: &StoreError) -> ! {
         tracing::error!(%error, "the store failed; stopping at once");
         self.publish
             .send_modify(|published| published.stopped = Some(error.to_string()));
         anstream::eprintln!(
             "error: {error}\nThe node stops at once, so that nothing is promised that is not on disk."
         );
-        std::process::exit(crate::exit::Code::Io.number());
+        let code = if matches!(error, StoreError::Damaged(_)) {
+            Code::Damaged
+        } else {
+            Code::Io
+        };
+        std::process::exit(code.number());
     }
 
     fn refuse_rest(&self) {

@@ -214,6 +214,44 @@ fn a_kind_may_have_rules_of_its_own() {
 }
 
 #[test]
+fn what_is_accepted_can_be_read_again() {
+    let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    assert!(public(&nested(63)).is_ok());
+    assert!(
+        public(&nested(64)).is_err(),
+        "in the leaf it would be one level too deep"
+    );
+    let tenant = Draft {
+        tenant: Some("S1234567D".to_owned()),
+        ..draft("log.line")
+    };
+    let refused = press().add_raw(
+        b"1",
+        &tenant,
+        &mut TestSealer::default(),
+        &mut Batch::default(),
+    );
+    assert!(refused.unwrap_err().to_string().contains("personal data"));
+}
+
+#[test]
+fn fractions_do_not_hide_numbers_from_the_prefilter() {
+    for raw in [
+        r#"{"phone":91234567.0}"#,
+        r#"{"phone":91234567.00}"#,
+        r#"{"phone":91234566.9999999999}"#,
+        r#"{"n":4111111111111110.9}"#,
+        r#"{"n":4111111111111111.0}"#,
+    ] {
+        let text = String::from_utf8(public(raw).unwrap().to_bytes()).unwrap();
+        assert!(
+            !text.contains("91234567") && !text.contains("4111111111111111"),
+            "{raw}: {text}"
+        );
+    }
+}
+
+#[test]
 fn visibility_follows_the_kind_unless_chosen() {
     let make = |kind: &str, visibility| {
         let mut batch = Batch::default();

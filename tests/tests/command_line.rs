@@ -76,6 +76,62 @@ fn running_it_twice_with_dedupe_appends_nothing_twice() {
 }
 
 #[test]
+fn equal_lines_of_other_tenants_and_files_are_other_lines() {
+    let node = Node::new();
+    let file = node.write("a.ndjson", lines(3));
+    fs::create_dir(node.beside("sub")).unwrap();
+    let other = node.write("sub/a.ndjson", lines(3));
+    for args in [
+        ["append", &file, "--dedupe", "--tenant", "a"],
+        ["append", &file, "--dedupe", "--tenant", "b"],
+        ["append", &other, "--dedupe", "--tenant", "a"],
+    ] {
+        assert_eq!(node.json(&args)["appended"], 3, "{args:?}");
+    }
+}
+
+#[test]
+fn an_input_that_stays_open_is_appended_as_it_comes() {
+    use std::io::Write;
+    let node = Node::new();
+    let before = node.json(&["ledger", "head"])["size"].as_u64().unwrap();
+    let mut child = node
+        .command(&["append", "-"])
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(&lines(2)).unwrap();
+    let arrived = (0..200).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        node.json(&["ledger", "head"])["size"].as_u64().unwrap() >= before + 2
+    });
+    assert!(arrived, "two lines are appended while the input is open");
+    stdin.write_all(b"not json\n").unwrap();
+    assert_eq!(
+        child.wait().unwrap().code(),
+        Some(3),
+        "a refused line ends it, although the input is open"
+    );
+}
+
+#[test]
+fn a_second_export_never_writes_into_the_ledger() {
+    let node = Node::new();
+    let file = node.write("a.ndjson", lines(1_000));
+    let _ = node.run(&["append", &file]).expect(0);
+    let export = node.beside("export").to_string_lossy().into_owned();
+    let _ = node.run(&["ledger", "export", &export]).expect(0);
+    let _ = node.run(&["ledger", "export", &export]).expect(0);
+    let tile = node.beside("export/tile/0/000");
+    fs::remove_file(&tile).unwrap();
+    fs::write(&tile, b"other").unwrap();
+    let refused = node.run(&["ledger", "export", &export]).expect(1);
+    assert!(refused.stderr.contains("other content"), "{refused:?}");
+    let _ = node.run(&["ledger", "fsck"]).expect(0);
+}
+
+#[test]
 fn a_bad_line_names_its_number_and_stops_or_not() {
     let node = Node::new();
     let file = node.write(

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Positions tried.
-const FLIPS: u64 = 300;
+const FLIPS: u64 = 250;
 
 fn files(dir: &Path, list: &mut Vec<PathBuf>) {
     for item in fs::read_dir(dir).unwrap().flatten() {

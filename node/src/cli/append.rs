@@ -76,13 +76,8 @@ fn open(args: &AppendArgs) -> Result<Input, Failure> {
         });
     }
     let path = PathBuf::from(&args.input);
-    let name = path
-        .file_name()
-        .or_else(|| path.components().next_back().map(|part| part.as_os_str()));
-    let source = name.map_or_else(
-        || args.input.clone(),
-        |name| name.to_string_lossy().into_owned(),
-    );
+    // As it was given: two files of one name in two directories are two sources.
+    let source = args.input.clone();
     let unreadable = |error: std::io::Error| {
         Failure::new(
             Code::Failed,
@@ -92,7 +87,10 @@ fn open(args: &AppendArgs) -> Result<Input, Failure> {
     let ndjson = path
         .extension()
         .is_some_and(|extension| extension == "ndjson" || extension == "jsonl");
-    if path.is_file() && (args.lines || ndjson) && !args.whole {
+    let kind = std::fs::metadata(&path).map_err(unreadable)?.file_type();
+    // What is neither file nor directory (a pipe, a device) can only be read through.
+    let through = !kind.is_file() && !kind.is_dir();
+    if through || (kind.is_file() && (args.lines || ndjson) && !args.whole) {
         let lines = Box::new(std::fs::File::open(&path).map_err(unreadable)?);
         return Ok(Input {
             lines,
@@ -102,7 +100,6 @@ fn open(args: &AppendArgs) -> Result<Input, Failure> {
             observer: None,
         });
     }
-    std::fs::metadata(&path).map_err(unreadable)?;
     let options = Options {
         all: args.all,
         inline: args.inline,

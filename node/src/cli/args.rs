@@ -456,7 +456,7 @@ pub enum TokenCommand {
 /// `token create`
 #[derive(Args, Debug)]
 pub struct TokenCreateArgs {
-    /// append, read, or read-all
+    /// append or read-all
     #[arg(long)]
     pub scope: String,
     /// Whose entries it may append or read

@@ -11,7 +11,8 @@ use belfry_protocol::tlog::tile::{Bundle, MAX_TILE_LEVEL, TILE_WIDTH, Tile, hash
 use indicatif::ProgressBar;
 use serde_json::json;
 use std::fs;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 pub(super) fn run(context: &Context, args: &ExportArgs) -> Result<(), Failure> {
@@ -34,8 +35,7 @@ pub(super) fn run(context: &Context, args: &ExportArgs) -> Result<(), Failure> {
                 &args.to.join("log.vkey"),
                 format!("{}\n", context.log_verifier()?).as_bytes(),
             )?;
-            write(&args.to.join("checkpoint.tmp"), note.as_bytes())?;
-            fs::rename(args.to.join("checkpoint.tmp"), args.to.join("checkpoint"))?;
+            write(&args.to.join("checkpoint"), note.as_bytes())?;
             "tiles"
         }
         ExportFormat::Ndjson => {
@@ -87,30 +87,48 @@ fn tiles(reader: &Reader, size: u64, to: &Path, bar: &ProgressBar) -> Result<(),
     Ok(())
 }
 
-/// Hard-links a full file, or copies it to another file system; `false` if it is not in a file yet.
+/// Hard-links a full file, or copies it to another file system; `false` if it is not in a file yet. Never writes through
+/// a name that is there: it may be a link to the ledger's own tile.
 fn link(layout: &Layout, file: &Path, name: &str, to: &Path) -> Result<bool, Failure> {
     debug_assert!(file.starts_with(layout.tiles()));
     let target = to.join(name);
-    let Some(parent) = target.parent() else {
-        return Ok(false);
-    };
-    let attempt = || fs::hard_link(file, &target).or_else(|_| fs::copy(file, &target).map(|_| ()));
-    if target.exists() {
-        return Ok(true);
+    if let Some(parent) = target.parent() {
+        fs::create_dir_all(parent)?;
     }
-    match attempt() {
+    match fs::hard_link(file, &target) {
         Ok(()) => Ok(true),
-        Err(_) if !file.exists() => Ok(false),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => same_content(file, &target),
+        // Another file system, or one without links.
         Err(_) => {
-            fs::create_dir_all(parent)?;
-            attempt()?;
+            write(&target, &fs::read(file)?)?;
             Ok(true)
         }
     }
 }
 
+/// What an earlier export left must be what this one would write.
+fn same_content(file: &Path, target: &Path) -> Result<bool, Failure> {
+    let (ours, theirs) = (fs::metadata(file)?, fs::metadata(target)?);
+    let linked = (ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino());
+    if linked || fs::read(file)? == fs::read(target)? {
+        return Ok(true);
+    }
+    Err(Failure::new(
+        Code::Failed,
+        format!("{} exists and has other content", target.display()),
+    )
+    .hint("it is damaged, or of another ledger; export to a new directory"))
+}
+
 fn lines(reader: &Reader, size: u64, to: &Path, bar: &ProgressBar) -> Result<(), Failure> {
-    let file = fs::File::create(to).map_err(|error| {
+    if to.exists() {
+        return Err(
+            Failure::new(Code::Failed, format!("{} exists", to.display())).hint("name a new file"),
+        );
+    }
+    let temporary = to.with_extension(format!("tmp-{}", std::process::id()));
+    let file = fs::File::create(&temporary).map_err(|error| {
         Failure::new(Code::Io, format!("cannot write {}: {error}", to.display()))
     })?;
     let mut out = std::io::BufWriter::new(file);
@@ -126,17 +144,22 @@ fn lines(reader: &Reader, size: u64, to: &Path, bar: &ProgressBar) -> Result<(),
         }
         bar.set_position(index * TILE_WIDTH + u64::from(wanted.width));
     }
-    Ok(out.flush()?)
+    out.flush()?;
+    Ok(fs::rename(&temporary, to)?)
 }
 
+/// Writes beside the name and renames, so that the name never shows half a file.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent)?;
-    }
-    fs::write(path, bytes).map_err(|error| {
+    let cannot = |error: std::io::Error| {
         Failure::new(
             Code::Io,
             format!("cannot write {}: {error}", path.display()),
         )
-    })
+    };
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(cannot)?;
+    }
+    let temporary = path.with_extension(format!("tmp-{}", std::process::id()));
+    fs::write(&temporary, bytes).map_err(cannot)?;
+    fs::rename(&temporary, path).map_err(cannot)
 }

@@ -48,11 +48,12 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> Result<(), Failure> {
     let served = runtime.block_on(serve(context, &app, &flags));
     // Handlers that did not end within the grace period are dropped here, so that the node can be closed.
     runtime.shutdown_timeout(Duration::from_secs(1));
+    // Before the lock is free: a successor may bind the same names.
+    let _ = std::fs::remove_file(context.layout.control_socket());
+    let _ = std::fs::remove_file(address_file(context));
     if let Some(app) = Arc::into_inner(app) {
         app.node.close();
     }
-    let _ = std::fs::remove_file(context.layout.control_socket());
-    let _ = std::fs::remove_file(address_file(context));
     served
 }
 

@@ -90,6 +90,10 @@ pub fn run(
         report.problem("ledger.db", line);
     }
     let payloads = open_payloads(reader.layout(), &mut report);
+    if let Err(error) = reader.incarnation() {
+        report.problem("ledger.db, incarnation", error.to_string());
+    }
+    let mut missing = Vec::new();
     let outcome = reader.at_one_moment(|reader| {
         let head = match reader.head() {
             Ok(head) => head,
@@ -109,10 +113,24 @@ pub fn run(
             &mut report,
             progress,
         )?;
-        promised.finish(reader, &mut report);
-        walk::stray_tiles(reader.layout(), &head, &mut report);
+        missing = promised.finish(&mut report);
         Ok(())
     });
+    // A running node may have gone on since that moment: what is judged by files and payloads is judged by the newest head.
+    let erased: std::collections::BTreeMap<_, _> =
+        reader.erased().unwrap_or_default().into_iter().collect();
+    for (index, _) in missing
+        .into_iter()
+        .filter(|(_, hmac)| !erased.contains_key(hmac))
+    {
+        report.problem(
+            format!("entry {index}"),
+            "its private payload is missing or does not open, and was not erased",
+        );
+    }
+    if let Ok(head) = reader.head() {
+        walk::stray_tiles(reader.layout(), &head, &mut report);
+    }
     match outcome {
         Ok(()) => Ok(report),
         Err(StoreError::Damaged(what)) => {

@@ -17,6 +17,8 @@ pub(super) struct Promised<'a> {
     erase_entries: BTreeMap<String, u64>,
     idem_rows: u64,
     idem_leaves: u64,
+    /// Payloads that are neither there nor erased, as of this moment.
+    missing: Vec<(u64, [u8; 32])>,
 }
 
 impl<'a> Promised<'a> {
@@ -42,6 +44,7 @@ impl<'a> Promised<'a> {
             erase_entries: BTreeMap::new(),
             idem_rows,
             idem_leaves: 0,
+            missing: Vec::new(),
         }
     }
 
@@ -76,7 +79,7 @@ impl<'a> Promised<'a> {
         }
     }
 
-    fn payload(&self, index: u64, hmac: &[u8; 32], report: &mut Report) {
+    fn payload(&mut self, index: u64, hmac: &[u8; 32], report: &mut Report) {
         let place = || format!("entry {index}");
         let Some(payloads) = self.payloads else {
             return;
@@ -90,18 +93,13 @@ impl<'a> Promised<'a> {
                 report.problem(place(), "its payload was erased and is still there")
             }
             (Ok(None), true) => {}
-            (Ok(None), false) => {
-                report.problem(
-                    place(),
-                    "its private payload is missing or does not open, and was not erased",
-                );
-            }
+            (Ok(None), false) => self.missing.push((index, *hmac)),
             (Err(error), _) => report.problem(place(), error.to_string()),
         }
     }
 
-    /// What only the end shows.
-    pub(super) fn finish(self, _reader: &Reader, report: &mut Report) {
+    /// What only the end shows; returns the payloads that are missing so far.
+    pub(super) fn finish(self, report: &mut Report) -> Vec<(u64, [u8; 32])> {
         for (id, entry) in &self.erased {
             if self.erase_entries.get(&hex::encode(id)) != Some(entry) {
                 report.problem(
@@ -126,5 +124,6 @@ impl<'a> Promised<'a> {
                 format!("{rows} rows, and {leaves} entries that they belong to"),
             );
         }
+        self.missing
     }
 }

@@ -204,6 +204,12 @@ impl Walk<'_> {
                 self.compare(tile, report);
             }
         }
+        if let Some(newest) = head.signed.filter(|signed| *signed > size) {
+            report.problem(
+                "ledger.db, head",
+                format!("a digest of size {newest} was signed and there are {size} entries"),
+            );
+        }
         if self.edge != head.edge {
             report.problem(
                 "ledger.db, head",

@@ -26,6 +26,8 @@ use std::time::Duration;
 
 /// Longest wait for a digest.
 const SIGN_PATIENCE: Duration = Duration::from_secs(10);
+/// Entries in one request: they are one transaction.
+const MOST_ENTRIES: usize = 10_000;
 /// Places listed one by one in an answer; beyond it first and count must do.
 const LISTED_PLACES: usize = 1_000;
 
@@ -50,6 +52,7 @@ pub(super) async fn append(
     body: Body,
 ) -> Result<Response, Problem> {
     let caller = door.caller(&headers, &[Scope::Append])?;
+    let wait = wait(&parameters, &door.app)?;
     let template = template(&parameters, &caller)?;
     if matches!(caller, Caller::Owner) {
         return stream(door.app, parameters, template, body).await;
@@ -109,7 +112,31 @@ pub(super) async fn append(
         ));
     }
     let places = hand_over(&door.app, batch).await?;
-    answer(&door.app, &parameters, &places).await
+    answer(&door.app, wait, &places).await
+}
+
+/// When an append is answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    Durable,
+    Signed,
+}
+
+/// Read before anything is appended: a request that is refused must change nothing.
+fn wait(parameters: &Parameters, app: &App) -> Result<Wait, Problem> {
+    match parameters.wait.as_deref() {
+        None | Some("durable") => Ok(Wait::Durable),
+        Some("signed") if app.node.config.allow_solo => Ok(Wait::Signed),
+        Some("signed") => Err(
+            Problem::new(StatusCode::CONFLICT, "this node signs nothing yet").hint(
+                "it belongs to no federation and ledger.allow_solo is false; wait for durable",
+            ),
+        ),
+        Some(_) => Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "wait must be durable or signed",
+        )),
+    }
 }
 
 fn template(parameters: &Parameters, caller: &Caller) -> Result<Draft, Problem> {
@@ -163,16 +190,17 @@ fn make(
     tenant: Option<&str>,
 ) -> Result<Batch, Problem> {
     let mut batch = Batch::default();
-    let items: Vec<&[u8]> = if lines {
-        bytes.split(|byte| *byte == b'\n').collect()
-    } else {
-        vec![bytes]
-    };
     app.with_press(|press| {
-        for (number, item) in (1u64..).zip(items) {
+        for (number, item) in (1u64..).zip(bytes.split(|byte| lines && *byte == b'\n')) {
             let item = item.strip_suffix(b"\r").unwrap_or(item);
             if lines && item.trim_ascii().is_empty() {
                 continue;
+            }
+            if batch.len() >= MOST_ENTRIES {
+                let detail = format!(
+                    "more than {MOST_ENTRIES} entries in one request; nothing was appended"
+                );
+                return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
             }
             let mut draft = template.clone();
             draft.idempotency = key.map(|key| {
@@ -232,35 +260,15 @@ async fn hand_over(app: &Arc<App>, batch: Batch) -> Result<Places, Problem> {
     }
 }
 
-async fn answer(
-    app: &Arc<App>,
-    parameters: &Parameters,
-    places: &Places,
-) -> Result<Response, Problem> {
+async fn answer(app: &Arc<App>, wait: Wait, places: &Places) -> Result<Response, Problem> {
     let last = places.indices().map(|(index, _)| index).max().unwrap_or(0);
     let mut published = app.node.writer().published();
-    match parameters.wait.as_deref() {
-        None | Some("durable") => {}
-        Some("signed") => {
-            if !app.node.config.allow_solo {
-                return Err(Problem::new(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "the entries are durable; this node signs nothing yet",
-                )
-                .hint("it belongs to no federation and ledger.allow_solo is false"));
-            }
-            let covered = published.wait_for(|now| now.signed > last);
-            if tokio::time::timeout(SIGN_PATIENCE, covered).await.is_err() {
-                return Err(Problem::new(
-                    StatusCode::GATEWAY_TIMEOUT,
-                    "the entries are durable and not signed yet",
-                ));
-            }
-        }
-        Some(_) => {
+    if wait == Wait::Signed {
+        let covered = published.wait_for(|now| now.signed > last);
+        if tokio::time::timeout(SIGN_PATIENCE, covered).await.is_err() {
             return Err(Problem::new(
-                StatusCode::BAD_REQUEST,
-                "wait must be durable or signed",
+                StatusCode::GATEWAY_TIMEOUT,
+                "the entries are durable and not signed yet",
             ));
         }
     }

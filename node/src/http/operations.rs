@@ -17,7 +17,13 @@ pub(super) async fn livez() -> &'static str {
 }
 
 pub(super) async fn readyz(State(door): State<Door>) -> Response {
-    let stopped = door.app.node.published().stopped;
+    let running = door.app.node.writer().is_running();
+    let ended = || Some("the writer thread ended".to_owned());
+    let stopped = if running {
+        door.app.node.published().stopped
+    } else {
+        ended()
+    };
     match (door.app.ready.load(Ordering::Relaxed), stopped) {
         (true, None) => (StatusCode::OK, "ready\n").into_response(),
         (_, Some(why)) => (

@@ -52,9 +52,10 @@ impl From<Failure> for Problem {
 
 impl From<crate::writer::Failure> for Problem {
     fn from(failure: crate::writer::Failure) -> Self {
-        use crate::writer::Failure::{Busy, Full, Refused, Stopped};
+        use crate::writer::Failure::{Busy, Full, NotDestroyed, Refused, Stopped};
         let (status, retry) = match &failure {
             Refused(_) => (StatusCode::UNPROCESSABLE_ENTITY, None),
+            NotDestroyed { .. } => (StatusCode::SERVICE_UNAVAILABLE, None),
             Busy => (StatusCode::SERVICE_UNAVAILABLE, Some(1)),
             Full(_) => (StatusCode::INSUFFICIENT_STORAGE, Some(60)),
             Stopped(_) => (StatusCode::SERVICE_UNAVAILABLE, Some(5)),

@@ -35,7 +35,9 @@ where
 
 /// A request body, read on a thread that may block.
 pub(crate) struct BodyReader {
-    blocks: Receiver<io::Result<Bytes>>,
+    /// `None` is the end; a channel that closes without it was cut off.
+    blocks: Receiver<Option<io::Result<Bytes>>>,
+    ended: bool,
     rest: Bytes,
 }
 
@@ -46,12 +48,13 @@ pub(crate) fn body_reader(body: Body) -> (BodyReader, impl Future<Output = ()>) 
         BodyReader {
             blocks,
             rest: Bytes::new(),
+            ended: false,
         },
         feed(body, send),
     )
 }
 
-async fn feed(mut body: Body, send: Sender<io::Result<Bytes>>) {
+async fn feed(mut body: Body, send: Sender<Option<io::Result<Bytes>>>) {
     while let Some(frame) = body.frame().await {
         let item = match frame {
             Ok(frame) => match frame.into_data() {
@@ -60,18 +63,28 @@ async fn feed(mut body: Body, send: Sender<io::Result<Bytes>>) {
             },
             Err(error) => Err(io::Error::other(error)),
         };
-        if send.send(item).await.is_err() {
+        if send.send(Some(item)).await.is_err() {
             return;
         }
     }
+    let _ = send.send(None).await;
 }
 
 impl Read for BodyReader {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         while self.rest.is_empty() {
+            if self.ended {
+                return Ok(0);
+            }
             match self.blocks.blocking_recv() {
-                None => return Ok(0),
-                Some(block) => self.rest = block?,
+                Some(Some(block)) => self.rest = block?,
+                Some(None) => self.ended = true,
+                None => {
+                    return Err(io::Error::new(
+                        io::ErrorKind::UnexpectedEof,
+                        "the upload was cut off",
+                    ));
+                }
             }
         }
         let length = self.rest.len().min(out.len());

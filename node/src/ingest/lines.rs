@@ -74,7 +74,9 @@ pub fn read(
                 idempotency,
             });
         }
-        if chunk.items.len() >= LINES_PER_CHUNK || chunk.text.len() >= BYTES_PER_CHUNK {
+        // An input that is followed must not wait until a chunk is full: the next read may block.
+        let idle = reader.buffer().is_empty() && !chunk.items.is_empty();
+        if idle || chunk.items.len() >= LINES_PER_CHUNK || chunk.text.len() >= BYTES_PER_CHUNK {
             let empty = Chunk {
                 items: Vec::with_capacity(LINES_PER_CHUNK),
                 text: Vec::with_capacity(BYTES_PER_CHUNK / 2),

@@ -8,12 +8,16 @@ use crate::writer::{Answer, Failure, Request};
 use belfry_protocol::entry::{Batch, Draft, EntryError};
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 /// Chunks between two stages: enough to keep both busy, few enough for memory.
 const CHUNKS_IN_FLIGHT: usize = 8;
+/// How often a waiting thread looks whether it is still needed.
+const LOOK: Duration = Duration::from_millis(200);
 /// Batches that wait for their commit: the writer takes several in one step.
 const BATCHES_AT_WRITER: usize = 16;
 
@@ -111,36 +115,45 @@ struct Made {
 pub fn run(
     node: &Node,
     plan: &Plan,
-    source: impl std::io::Read + Send,
+    source: impl std::io::Read + Send + 'static,
     mut progress: impl FnMut(u64),
 ) -> Result<Summary, crate::exit::Failure> {
     let workers = thread::available_parallelism().map_or(2, usize::from);
     let (to_workers, work) = sync_channel::<(u64, Chunk)>(CHUNKS_IN_FLIGHT);
     let (to_submitter, made) = sync_channel::<(u64, Made)>(CHUNKS_IN_FLIGHT);
     // Shared by the workers alone: when they are gone, the source cannot send and ends too.
+    let given_up = &AtomicBool::new(false);
     let work = Arc::new(Mutex::new(work));
     let mut summary = Summary::default();
-    let result = thread::scope(|scope| {
-        for _ in 0..workers {
-            let (work, to_submitter) = (Arc::clone(&work), to_submitter.clone());
-            scope.spawn(move || make_all(node, plan, &work, &to_submitter));
-        }
-        drop((work, to_submitter));
-        let source = scope.spawn(move || {
+    let dedupe = plan.dedupe;
+    // Not joined if the rest is given up: it may be blocked on an input that never ends, and ends with it.
+    let source = thread::Builder::new()
+        .name("input".to_owned())
+        .spawn(move || {
             let mut sequence = 0;
-            lines::read(source, plan.dedupe, &mut |chunk| {
+            lines::read(source, dedupe, &mut |chunk| {
                 sequence += 1;
                 to_workers.send((sequence - 1, chunk)).is_ok()
             })
-        });
+        })?;
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            let (work, to_submitter) = (Arc::clone(&work), to_submitter.clone());
+            scope.spawn(move || make_all(node, plan, &work, &to_submitter, given_up));
+        }
+        drop((work, to_submitter));
         let submitted = submit(node, plan, made, &mut summary, &mut progress);
-        // The source stops by itself: the workers are gone once the submitter is.
-        let read = source
-            .join()
-            .unwrap_or_else(|_| Err(std::io::Error::other("the reader panicked")));
-        submitted.and(read.map_err(Into::into))
-    });
-    result.map(|()| summary)
+        given_up.store(true, Ordering::Relaxed);
+        submitted.map(|()| summary.stopped)
+    })
+    .and_then(|stopped| {
+        if !stopped {
+            source
+                .join()
+                .unwrap_or_else(|_| Err(std::io::Error::other("the reader panicked")))?;
+        }
+        Ok(summary)
+    })
 }
 
 fn make_all(
@@ -148,12 +161,21 @@ fn make_all(
     plan: &Plan,
     work: &Mutex<Receiver<(u64, Chunk)>>,
     out: &SyncSender<(u64, Made)>,
+    given_up: &AtomicBool,
 ) {
     let mut press = node.press();
     let mut template = plan.template.clone();
     loop {
-        let next = work.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok((sequence, chunk)) = next else { return };
+        let next = work
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .recv_timeout(LOOK);
+        let (sequence, chunk) = match next {
+            Ok(chunk) => chunk,
+            // The source may be blocked for ever on an input that nobody wants any more.
+            Err(RecvTimeoutError::Timeout) if !given_up.load(Ordering::Relaxed) => continue,
+            Err(_) => return,
+        };
         let mut made = Made {
             batch: Batch::default(),
             rejected: Vec::new(),
@@ -234,7 +256,7 @@ fn submit(
             handed_over += item.batch.len() as u64;
             if !item.batch.is_empty() {
                 while open >= BATCHES_AT_WRITER {
-                    count(summary, answers.recv())?;
+                    count(summary, wait(node, &answers))?;
                     open -= 1;
                 }
                 let answered = Arc::clone(&answered);
@@ -250,18 +272,27 @@ fn submit(
         }
     }
     for _ in 0..open {
-        count(summary, answers.recv())?;
+        count(summary, wait(node, &answers))?;
     }
     Ok(())
 }
 
+/// The next answer; a writer thread that ended gives none.
+fn wait(node: &Node, answers: &Receiver<Result<Answer, Failure>>) -> Result<Answer, Failure> {
+    loop {
+        match answers.recv_timeout(LOOK) {
+            Ok(answer) => return answer,
+            Err(RecvTimeoutError::Timeout) if node.writer().is_running() => {}
+            Err(_) => return Err(Failure::Stopped("the writer thread ended".to_owned())),
+        }
+    }
+}
+
 fn count(
     summary: &mut Summary,
-    answer: Result<Result<Answer, Failure>, std::sync::mpsc::RecvError>,
+    answer: Result<Answer, Failure>,
 ) -> Result<(), crate::exit::Failure> {
-    let answer =
-        answer.unwrap_or_else(|_| Err(Failure::Stopped("the writer thread ended".to_owned())))?;
-    if let Answer::Appended(places) = answer {
+    if let Answer::Appended(places) = answer? {
         summary.appended += places.new;
         summary.known += places.known.len() as u64;
         if places.new > 0 {

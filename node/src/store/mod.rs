@@ -20,8 +20,11 @@ use belfry_protocol::engine::store::StoreError;
 use rusqlite::Connection;
 use std::sync::Arc;
 
-/// Write-ahead log in bytes from which it is copied into the database: large enough to be rare, small enough for disk.
-const CHECKPOINT_BYTES: u64 = 48 << 20;
+/// Pages of 8 KiB in the write-ahead log from which it is copied into the database: large enough to be rare, small
+/// enough for disk.
+const CHECKPOINT_PAGES: i64 = 4_096;
+/// Bytes of entries after which the log's length is looked at.
+const LOOK_BYTES: u64 = 1 << 20;
 /// Below this many free bytes nothing is appended: a database needs room to finish what it began.
 const LOWEST_FREE_BYTES: u64 = 48 << 20;
 
@@ -31,7 +34,7 @@ pub struct Store {
     disk: Arc<dyn Disk>,
     ledger: Connection,
     payloads: Connection,
-    written_since_checkpoint: u64,
+    written_since_look: u64,
 }
 
 impl Store {
@@ -51,7 +54,7 @@ impl Store {
             disk,
             ledger,
             payloads,
-            written_since_checkpoint: 0,
+            written_since_look: 0,
         })
     }
 
@@ -80,18 +83,32 @@ impl Store {
         SqliteTransaction::begin(&mut self.ledger, &mut self.payloads, self.disk.as_ref())
     }
 
-    /// Work between steps: destroys erased keys, and copies the write-ahead log when it is long.
+    /// Work between steps: destroys erased keys if asked to, and copies the write-ahead log when it is long. Returns
+    /// whether no erased key is left.
     ///
     /// # Errors
     /// When a database fails.
-    pub fn tidy(&mut self, written: u64) -> Result<(), StoreError> {
-        payloads::destroy_erased(&mut self.ledger, &mut self.payloads, self.disk.as_ref())?;
-        self.written_since_checkpoint += written;
-        if self.written_since_checkpoint >= CHECKPOINT_BYTES {
-            self.written_since_checkpoint = 0;
+    pub fn tidy(&mut self, written: u64, destroy: bool) -> Result<bool, StoreError> {
+        let destroyed = !destroy
+            || payloads::destroy_erased(&mut self.ledger, &mut self.payloads, self.disk.as_ref())?;
+        self.written_since_look += written;
+        if self.written_since_look < LOOK_BYTES {
+            return Ok(destroyed);
+        }
+        self.written_since_look = 0;
+        if self.waiting_pages()? >= CHECKPOINT_PAGES {
             self.checkpoint("PASSIVE")?;
         }
-        Ok(())
+        Ok(destroyed)
+    }
+
+    /// The size of the ledger before the newest step that stored payloads; above the ledger's size if the ledger was rolled
+    /// back.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn payload_base(&self) -> Result<u64, StoreError> {
+        payloads::newest_base(&self.payloads)
     }
 
     /// Collects payloads whose entry never became durable; only at start, before anything is appended.
@@ -108,6 +125,13 @@ impl Store {
     /// When a database fails; nothing is lost then, the logs are replayed at the next start.
     pub fn close(self) -> Result<(), StoreError> {
         self.checkpoint("TRUNCATE")
+    }
+
+    /// Pages in the ledger's write-ahead log; the file itself keeps its length when the log starts over.
+    fn waiting_pages(&self) -> Result<i64, StoreError> {
+        self.ledger
+            .query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get(1))
+            .map_err(|error| transaction::store_error(&error))
     }
 
     fn checkpoint(&self, mode: &str) -> Result<(), StoreError> {

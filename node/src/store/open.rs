@@ -94,16 +94,17 @@ pub(crate) fn writer(
     } else {
         "OFF"
     };
+    // A reader of the payloads may be in the way of an erasure; the writer must not wait long for it, it tries again.
+    let (busy_ms, secure) = if which == Database::Payloads {
+        (200, "ON")
+    } else {
+        (5_000, "OFF")
+    };
     connection
         .execute_batch(&format!(
             "PRAGMA page_size=8192; PRAGMA journal_mode=WAL; PRAGMA synchronous={synchronous};
              PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-16384; PRAGMA temp_store=MEMORY;
-             PRAGMA busy_timeout=5000; PRAGMA secure_delete={};",
-            if which == Database::Payloads {
-                "ON"
-            } else {
-                "OFF"
-            }
+             PRAGMA busy_timeout={busy_ms}; PRAGMA secure_delete={secure};"
         ))
         .map_err(|error| fail(&error))?;
     refuse_newer(&connection, path, which)?;

@@ -2,7 +2,7 @@
 //! The ledger only ever sees the commitment.
 
 use super::open::{self, Database};
-use super::transaction::{number, store_error};
+use super::transaction::{number, size_of, store_error};
 use super::{Layout, OpenError};
 use crate::disk::Disk;
 use belfry_protocol::engine::store::StoreError;
@@ -128,6 +128,17 @@ impl PayloadReader {
         }))
     }
 
+    /// Number of payloads.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn count(&self) -> Result<u64, StoreError> {
+        let count = self
+            .connection
+            .query_row("SELECT count(*) FROM payload", [], |row| row.get(0));
+        size_of(count.map_err(|error| store_error(&error))?)
+    }
+
     /// What SQLite finds wrong with the file; empty when nothing.
     ///
     /// # Errors
@@ -138,34 +149,57 @@ impl PayloadReader {
 }
 
 /// Destroys the keys of erased payloads: row deleted with `secure_delete`, write-ahead log truncated, then noted.
+/// `false` if a reader held the log: the key may still be in the file then, and it must be tried again.
 pub(super) fn destroy_erased(
     ledger: &mut Connection,
     payloads: &mut Connection,
     disk: &dyn Disk,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let open: Vec<Vec<u8>> = ledger
         .prepare_cached("SELECT payload FROM erased WHERE done = 0")
         .and_then(|mut statement| statement.query_map([], |row| row.get(0))?.collect())
         .map_err(|error| store_error(&error))?;
     if open.is_empty() {
-        return Ok(());
+        return Ok(true);
     }
     for id in &open {
         payloads
             .execute("DELETE FROM payload WHERE id = ?1", [id])
             .map_err(|error| store_error(&error))?;
     }
-    payloads
-        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+    // The first column says whether a reader was in the way; that is no error to SQLite.
+    let busy: i64 = payloads
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
         .map_err(|error| store_error(&error))?;
     disk.database_synced();
+    if busy != 0 {
+        return Ok(false);
+    }
     for id in &open {
         ledger
             .execute("UPDATE erased SET done = 1 WHERE payload = ?1", [id])
             .map_err(|error| store_error(&error))?;
     }
     disk.database_synced();
-    Ok(())
+    Ok(true)
+}
+
+/// Notes the size of the ledger before a step that stores payloads, in the payloads' own transaction.
+pub(super) fn note_base(payloads: &Connection, size: u64) -> Result<(), StoreError> {
+    payloads
+        .prepare_cached("INSERT INTO step (one, base) VALUES (1, ?1) ON CONFLICT (one) DO UPDATE SET base = excluded.base")
+        .and_then(|mut statement| statement.execute([number(size).unwrap_or(i64::MAX)]))
+        .map(|_| ())
+        .map_err(|error| store_error(&error))
+}
+
+/// See [`super::Store::payload_base`].
+pub(super) fn newest_base(payloads: &Connection) -> Result<u64, StoreError> {
+    let base: Option<i64> = payloads
+        .query_row("SELECT base FROM step", [], |row| row.get(0))
+        .optional()
+        .map_err(|error| store_error(&error))?;
+    base.map_or(Ok(0), size_of)
 }
 
 /// Deletes payloads whose entry never became durable.

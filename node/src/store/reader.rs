@@ -169,7 +169,9 @@ impl Reader {
         let bytes = if found >= width && runs.first().is_some_and(|run| run.start == first) {
             runs.into_iter().flat_map(|run| run.bundle).collect()
         } else {
-            self.file(&self.layout.bundle(wanted), &wanted.path())?
+            let file = self.file(&self.layout.bundle(wanted), &wanted.path())?;
+            bundle::exactly(&file, 256).map_err(|error| damaged(&wanted.path(), &error))?;
+            file
         };
         let mut end = 0;
         for entry in bundle::entries(&bytes).take(width) {
@@ -309,7 +311,15 @@ impl TileSource for Reader {
         let hashes = if rows.len() >= width {
             rows
         } else {
-            split(&self.file(&self.layout.tile(tile), &tile.path())?)?
+            let file = split(&self.file(&self.layout.tile(tile), &tile.path())?)?;
+            if file.len() as u64 != TILE_WIDTH {
+                return Err(StoreError::Damaged(format!(
+                    "{} has {} hashes instead of 256",
+                    tile.path(),
+                    file.len()
+                )));
+            }
+            file
         };
         match hashes.get(..width) {
             Some(hashes) => Ok(hashes.to_vec()),

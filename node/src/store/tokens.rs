@@ -17,8 +17,6 @@ use std::str::FromStr;
 pub enum Scope {
     /// Append entries of its tenant.
     Append,
-    /// Read entries; private payloads of its tenant only.
-    Read,
     /// Read every entry bundle.
     ReadAll,
 }
@@ -29,7 +27,6 @@ impl Scope {
     pub fn name(self) -> &'static str {
         match self {
             Self::Append => "append",
-            Self::Read => "read",
             Self::ReadAll => "read-all",
         }
     }
@@ -39,10 +36,10 @@ impl FromStr for Scope {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        [Self::Append, Self::Read, Self::ReadAll]
+        [Self::Append, Self::ReadAll]
             .into_iter()
             .find(|scope| scope.name() == text)
-            .ok_or_else(|| format!("unknown scope {text:?}; known are append, read, read-all"))
+            .ok_or_else(|| format!("unknown scope {text:?}; known are append, read-all"))
     }
 }
 
@@ -175,8 +172,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Token> {
     let scope: String = row.get(1)?;
     Ok(Token {
         id: row.get(0)?,
-        // Only `create` writes this column.
-        scope: scope.parse().unwrap_or(Scope::Read),
+        // Only `create` writes this column; the weakest scope stands for anything else.
+        scope: scope.parse().unwrap_or(Scope::Append),
         tenant: row.get(2)?,
         created: time(row.get(3)?),
         expires: row.get::<_, Option<i64>>(4)?.map(time),

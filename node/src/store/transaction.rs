@@ -2,6 +2,7 @@
 //! harmless and collected at start, a leaf without its payload would be a broken promise.
 
 use crate::disk::Disk;
+use belfry_protocol::engine::ledger::Head;
 use belfry_protocol::engine::outbox::Committed;
 use belfry_protocol::engine::store::{IdemRow, Record, StoreError, Transaction, checksum};
 use belfry_protocol::entry::batch::{IdemTag, SealedPayload};
@@ -211,6 +212,7 @@ impl Transaction for SqliteTransaction<'_> {
         if !self.payloads_begun {
             batch(self.payloads, "BEGIN IMMEDIATE")?;
             self.payloads_begun = true;
+            super::payloads::note_base(self.payloads, Head::load(self)?.size())?;
         }
         let mut statement = self
             .payloads
@@ -250,12 +252,20 @@ impl Transaction for SqliteTransaction<'_> {
     }
 
     fn commit(mut self) -> Result<Committed> {
-        if self.payloads_begun {
-            batch(self.payloads, "COMMIT")?;
-            self.payloads_begun = false;
+        let with_payloads = std::mem::take(&mut self.payloads_begun);
+        if with_payloads {
+            let committed = batch(self.payloads, "COMMIT");
+            if committed.is_err() {
+                self.payloads_begun = true;
+            }
+            committed?;
             self.disk.database_synced();
         }
-        batch(self.ledger, "COMMIT")?;
+        batch(self.ledger, "COMMIT").map_err(|error| match error {
+            // The payloads are durable and their entries are not: only a start may collect them.
+            StoreError::Full(why) if with_payloads => StoreError::Io(why),
+            other => other,
+        })?;
         self.finished = true;
         self.disk.database_synced();
         Ok(Committed::after_durable_commit())

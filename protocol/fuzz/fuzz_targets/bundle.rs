@@ -19,7 +19,9 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         assert_eq!(exactly(bundle, good.len()).as_ref(), Ok(&good));
         assert_eq!(exactly(bundle, expected).is_ok(), expected == good.len());
     } else {
-        let truncated = BundleError::Truncated { position: good.len() };
+        let truncated = BundleError::Truncated {
+            position: good.len(),
+        };
         assert_eq!(read.len(), good.len() + 1);
         assert_eq!(read.last(), Some(&Err(truncated)));
         assert!(bundle.starts_with(&again));

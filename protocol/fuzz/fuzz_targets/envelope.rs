@@ -24,7 +24,11 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     assert_eq!(draft.kind, text("kind").unwrap_or(&defaults.kind));
     assert_eq!(draft.source, text("source").unwrap_or(&defaults.source));
     assert_eq!(draft.tenant.as_deref(), text("tenant"));
-    assert_eq!(draft.time, text("time").map_or(defaults.time, |time| TimeUs::parse(time).expect("it was read")));
+    assert_eq!(
+        draft.time,
+        text("time").map_or(defaults.time, |time| TimeUs::parse(time)
+            .expect("it was read"))
+    );
     assert_eq!(draft.visibility.is_some(), text("visibility").is_some());
     assert_eq!(draft.idempotency, None);
     let _ = draft.check();

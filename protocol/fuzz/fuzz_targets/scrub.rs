@@ -14,7 +14,11 @@ static KEY: LazyLock<TokenKey> = LazyLock::new(|| TokenKey::new([1; 32]));
 fn scrub(text: &str) -> Result<Option<String>, ()> {
     let mut report = Report::default();
     let clean = SCRUBBER.scrub(text, &KEY, &mut report).map_err(|_| ())?;
-    assert_eq!(report.is_empty(), clean.is_none(), "the report says what was done");
+    assert_eq!(
+        report.is_empty(),
+        clean.is_none(),
+        "the report says what was done"
+    );
     Ok(clean)
 }
 
@@ -26,7 +30,11 @@ fn unchanged(name: &str, value: &Json) {
         Json::Null | Json::Bool(_) => {}
         Json::Number(_) => {
             let digits = String::from_utf8(value.to_canonical()).expect("digits are ASCII");
-            assert_eq!(field(&digits), Ok(None), "cleared, but the number {digits} changes");
+            assert_eq!(
+                field(&digits),
+                Ok(None),
+                "cleared, but the number {digits} changes"
+            );
         }
         Json::String(text) => assert_eq!(field(text), Ok(None), "cleared, but {text:?} changes"),
         Json::Array(items) => items.iter().for_each(|item| unchanged(name, item)),
@@ -42,7 +50,10 @@ fn unchanged(name: &str, value: &Json) {
 libfuzzer_sys::fuzz_target!(|text: &str| {
     let may_change = SCRUBBER.may_change(text.as_bytes());
     if let Ok(clean) = scrub(text) {
-        assert!(may_change || clean.is_none(), "cleared, but the text changes");
+        assert!(
+            may_change || clean.is_none(),
+            "cleared, but the text changes"
+        );
         let clean = clean.as_deref().unwrap_or(text);
         assert_eq!(SCRUBBER.residue(clean), [], "residue in {clean:?}");
         assert_eq!(scrub(clean), Ok(None), "not idempotent on {clean:?}");

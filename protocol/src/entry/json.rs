@@ -40,8 +40,16 @@ impl Json {
     /// # Errors
     /// Syntax, invalid UTF-8, duplicate keys, nesting over [`MAX_DEPTH`], numbers that are not exact.
     pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
+        Self::parse_below(bytes, 0)
+    }
+
+    /// Parses a value that will stand `depth` levels deep in another one.
+    ///
+    /// # Errors
+    /// As [`Json::parse`].
+    pub fn parse_below(bytes: &[u8], depth: usize) -> Result<Self, JsonError> {
         let mut reader = serde_json::Deserializer::from_slice(bytes);
-        let value = Seed { depth: 0 }
+        let value = Seed { depth }
             .deserialize(&mut reader)
             .map_err(|error| JsonError(error.to_string()))?;
         reader.end().map_err(|error| JsonError(error.to_string()))?;
@@ -111,6 +119,22 @@ impl Json {
                 format!("{number:.0}").parse().ok()
             }
             _ => None,
+        }
+    }
+
+    /// Levels of arrays and objects: 0 for a plain value.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        match self {
+            Self::Array(items) => 1 + items.iter().map(Self::depth).max().unwrap_or(0),
+            Self::Object(members) => {
+                1 + members
+                    .iter()
+                    .map(|(_, value)| value.depth())
+                    .max()
+                    .unwrap_or(0)
+            }
+            _ => 0,
         }
     }
 

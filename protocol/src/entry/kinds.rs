@@ -111,7 +111,7 @@ pub const KINDS: &[Kind] = &[
 
 /// Namespaces in which only the node itself appends.
 const RESERVED_NAMESPACES: &[&str] = &[
-    "day.", "erase", "fork.", "genesis.", "key.", "restore", "scrub.", "solo", "window",
+    "day", "erase", "fork", "genesis", "key", "restore", "scrub", "solo", "window",
 ];
 
 /// The registered kind of this name.
@@ -123,12 +123,9 @@ pub fn find(name: &str) -> Option<&'static Kind> {
 /// Whether only the node itself may append entries of this kind.
 #[must_use]
 pub fn is_reserved(name: &str) -> bool {
+    let namespace = name.split('.').next().unwrap_or(name);
     find(name).map_or_else(
-        || {
-            RESERVED_NAMESPACES
-                .iter()
-                .any(|namespace| name.starts_with(namespace))
-        },
+        || RESERVED_NAMESPACES.contains(&namespace),
         |kind| kind.reserved,
     )
 }
@@ -164,7 +161,11 @@ mod tests {
             );
             assert_eq!(is_reserved(kind.name), kind.reserved);
         }
-        assert!(is_reserved("genesis.other") && !is_reserved("my.kind"));
+        assert!(
+            is_reserved("genesis.other")
+                && !is_reserved("my.kind")
+                && !is_reserved("windows.event")
+        );
         assert_eq!(default_visibility("my.kind"), Visibility::Private);
         assert!(!is_valid("Upper") && !is_valid("") && !is_valid("1x") && !is_valid("a b"));
     }

@@ -3,6 +3,7 @@
 
 use super::batch::IdemTag;
 use super::json::{Json, JsonError, write_string};
+use super::kinds::is_valid;
 use super::time::TimeUs;
 use std::collections::BTreeMap;
 
@@ -139,7 +140,9 @@ impl Leaf {
             Some(Json::String(value)) => Ok(Some(value)),
             Some(_) => Err(LeafError::Field("a field that must be a string")),
         };
-        let kind = text("kind")?.ok_or(LeafError::Field("kind"))?;
+        let kind = text("kind")?
+            .filter(|kind| is_valid(kind))
+            .ok_or(LeafError::Field("kind"))?;
         let source = text("source")?.ok_or(LeafError::Field("source"))?;
         let tenant = text("tenant")?;
         let time = text("time")?
@@ -197,18 +200,17 @@ fn parse_commit(value: &Json) -> Option<Content> {
     let hmac = crate::hex::decode(value.get("hmac")?.as_str()?)?
         .try_into()
         .ok()?;
+    let told = |len: &u64| len.is_power_of_two() && *len >= 256;
     Some(Content::Commit {
         hmac,
-        len: value.get("len")?.as_u64()?,
+        len: value.get("len")?.as_u64().filter(told)?,
     })
 }
 
 fn parse_scrub(value: Json) -> Result<ScrubRecord, LeafError> {
-    let set = value
-        .get("set")
-        .and_then(Json::as_str)
-        .ok_or(LeafError::Field("scrub"))?
-        .to_owned();
+    let hex = |set: &&str| set.len() == 16 && crate::hex::decode(set).is_some();
+    let set = value.get("set").and_then(Json::as_str).filter(hex);
+    let set = set.ok_or(LeafError::Field("scrub"))?.to_owned();
     let mut record = ScrubRecord {
         set,
         ..ScrubRecord::default()

@@ -4,7 +4,7 @@
 use super::batch::{Batch, IdemTag, SealedPayload};
 use super::commit::{self, EntrySecrets, MAX_PAYLOAD_LEN};
 use super::draft::{Draft, EntryError, Idempotency, Visibility};
-use super::json::Json;
+use super::json::{Json, MAX_DEPTH};
 use super::kinds;
 use super::leaf::{Content, Leaf, ScrubRecord};
 use super::rulebook::Rulebook;
@@ -26,6 +26,9 @@ pub trait Sealer {
     /// When there is no randomness.
     fn seal(&mut self, id: &[u8; 32], plain: &[u8]) -> Result<SealedPayload, String>;
 }
+
+/// How a public leaf begins; a private one is first written like this, too.
+const BODY_PREFIX: &[u8] = b"{\"body\":";
 
 /// Token keys kept by a press: tenants beyond that are derived again.
 const CACHED_TENANTS: usize = 256;
@@ -74,7 +77,8 @@ impl Press {
         sealer: &mut dyn Sealer,
         batch: &mut Batch,
     ) -> Result<(), EntryError> {
-        let body = Json::parse(raw)?;
+        // In the leaf the body stands one level deeper.
+        let body = Json::parse_below(raw, 1)?;
         let clean = !self.rules.scrubber(&template.kind).may_change(raw);
         self.make(template, body, clean, sealer, batch)
     }
@@ -102,6 +106,13 @@ impl Press {
         batch: &mut Batch,
     ) -> Result<(), EntryError> {
         draft.check()?;
+        if body.depth() >= MAX_DEPTH {
+            return Err(EntryError::Field(format!(
+                "the body is nested deeper than {} levels",
+                MAX_DEPTH - 1
+            )));
+        }
+        self.check_tenant(draft)?;
         let mut report = Report::default();
         let source = self.scrub_source(draft, &mut report)?;
         if !clean {
@@ -126,7 +137,7 @@ impl Press {
             scrub: Some(scrub),
         };
         self.leaf.clear();
-        self.leaf.extend_from_slice(b"{\"body\":");
+        self.leaf.extend_from_slice(BODY_PREFIX);
         body.write(&mut self.leaf);
         leaf.idem = draft
             .idempotency
@@ -157,7 +168,7 @@ impl Press {
         leaf: &mut Leaf,
         sealer: &mut dyn Sealer,
     ) -> Result<SealedPayload, EntryError> {
-        let payload = commit::encode_payload("application/json", &self.leaf[b"{\"body\":".len()..]);
+        let payload = commit::encode_payload("application/json", &self.leaf[BODY_PREFIX.len()..]);
         if payload.len() > MAX_PAYLOAD_LEN {
             return Err(EntryError::PayloadTooLong {
                 length: payload.len(),
@@ -178,6 +189,20 @@ impl Press {
         };
         self.leaf = leaf.to_bytes();
         Ok(sealed)
+    }
+
+    /// A tenant is a name that others refer to, so it is refused where other text would be replaced.
+    fn check_tenant(&self, draft: &Draft) -> Result<(), EntryError> {
+        let residue = draft
+            .tenant
+            .as_deref()
+            .map(|tenant| self.rules.scrubber(&draft.kind).residue(tenant));
+        match residue.unwrap_or_default().first() {
+            None => Ok(()),
+            Some(class) => Err(EntryError::Field(format!(
+                "the tenant looks like personal data ({class}); use a name"
+            ))),
+        }
     }
 
     fn scrub_source(&mut self, draft: &Draft, report: &mut Report) -> Result<String, EntryError> {
@@ -242,15 +267,25 @@ impl Press {
                 false,
             ),
             Idempotency::Line { digest, occurrence } => {
-                let parts: [&[u8]; 3] = [leaf.source.as_bytes(), digest, &occurrence.to_be_bytes()];
+                let occurrence = occurrence.to_be_bytes();
+                let parts: [&[u8]; 5] = [
+                    tenant,
+                    leaf.kind.as_bytes(),
+                    leaf.source.as_bytes(),
+                    digest,
+                    &occurrence,
+                ];
                 (commit::keyed(key, "belfry/idem/line/v1", &parts), true)
             }
         };
-        let parts: [&[u8]; 4] = [
+        // With the id in it, equal contents of two requests do not look alike.
+        let body = &self.leaf[BODY_PREFIX.len()..];
+        let parts: [&[u8]; 5] = [
+            &id,
             leaf.kind.as_bytes(),
             leaf.source.as_bytes(),
             tenant,
-            &self.leaf,
+            body,
         ];
         let content = commit::keyed(key, "belfry/idem/content/v1", &parts);
         IdemTag {

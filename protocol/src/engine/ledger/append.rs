@@ -48,7 +48,8 @@ impl<T: Transaction> Step<'_, T> {
         first: u64,
     ) -> Result<Vec<(usize, u64)>, Stop> {
         let mut known: Vec<(usize, u64)> = Vec::new();
-        let now_us = self.now.wall.micros();
+        // Clamped: a clock that was behind must not make keys expire when it is set right.
+        let now_us = self.head.clock.micros();
         for (position, tag) in batch.idem() {
             let live = self
                 .tx

@@ -1,5 +1,5 @@
 //! Day digests (R12): when the clamped clock shows a new day, the old one is closed by a `day.digest` entry, which
-//! belongs to the new day. Days on which the node was off are empty and are closed too, so that the chain is unbroken.
+//! belongs to the new day. Days on which the node was off are closed too, each holding its predecessor's digest, so that the chain is unbroken.
 
 use super::{Config, Step};
 use crate::day::day_root;
@@ -8,8 +8,9 @@ use crate::entry::json::Json;
 use crate::entry::time::date_of_day;
 use crate::tlog::compact::CompactRange;
 
-/// Most days closed in one step: a clock that jumps by years must not make one step endless.
-const DAYS_PER_STEP: i64 = 64;
+/// Most days closed in one step, a century: only a clock that is wrong by more needs several steps, and one step must
+/// not be endless.
+const DAYS_PER_STEP: i64 = 36_525;
 
 impl<T: Transaction> Step<'_, T> {
     /// Begins the first day with the first entry.

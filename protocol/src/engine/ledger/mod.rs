@@ -139,7 +139,7 @@ impl<T: Transaction> Step<'_, T> {
                 });
                 Ok(())
             }
-            Input::Tick => Ok(self.tx.prune_idem(self.now.wall.micros())?),
+            Input::Tick => Ok(self.tx.prune_idem(self.head.clock.micros())?),
         }
     }
 

@@ -107,13 +107,8 @@ fn is_float(raw: &[u8], first: usize, end: usize) -> bool {
                 .map_or(0, |_| count_digits(raw, exponent));
             length > 0 && ends_clean(raw, exponent + length)
         }
-        Some(b'.') if end - first > 8 => {
-            let zeros = raw[end + 1..]
-                .iter()
-                .take_while(|byte| **byte == b'0')
-                .count();
-            zeros > 0 && ends_clean(raw, end + 1 + zeros)
-        }
+        // Rounding may carry into the digits before the point, so any fraction counts.
+        Some(b'.') if end - first >= 8 => raw.get(end + 1).is_some_and(u8::is_ascii_digit),
         _ => false,
     }
 }
