@@ -223,3 +223,17 @@ impl From<std::io::Error> for Failure {
         Self::new(Code::Io, error.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_operators_page_lists_every_code() {
+        let page = include_str!("../../docs/operating.md");
+        for (_, number, kind, meaning) in TABLE {
+            let row = format!("| {number} | `{kind}` | {meaning} |");
+            assert!(page.contains(&row), "docs/operating.md lacks {row}");
+        }
+    }
+}

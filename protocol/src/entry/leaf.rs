@@ -217,6 +217,12 @@ fn parse_scrub(value: Json) -> Result<ScrubRecord, LeafError> {
     };
     if let Some(Json::Object(replaced)) = value.get("replaced") {
         for (rule, count) in replaced {
+            if !rule
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+            {
+                return Err(LeafError::Field("scrub"));
+            }
             record.replaced.insert(
                 rule.clone(),
                 count.as_u64().ok_or(LeafError::Field("scrub"))?,

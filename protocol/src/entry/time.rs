@@ -7,7 +7,7 @@ use std::fmt;
 /// Microseconds in a day.
 pub const DAY_US: i64 = 86_400_000_000;
 
-/// A point in time: microseconds since 1970-01-01T00:00:00Z, from year 1 to 9999.
+/// A point in time: microseconds since 1970-01-01T00:00:00Z, from year 1 to nearly the end of 9999.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct TimeUs(i64);
 
@@ -47,7 +47,8 @@ impl TimeUs {
             return None;
         }
         let stamp: Timestamp = text.parse().ok()?;
-        Self::from_micros(stamp.as_microsecond())
+        // Cut towards the past, also before 1970.
+        Self::from_micros(i64::try_from(stamp.as_nanosecond().div_euclid(1_000)).ok()?)
     }
 }
 
@@ -79,6 +80,8 @@ mod tests {
             TimeUs::from_micros(0).unwrap().to_string(),
             "1970-01-01T00:00:00.000000Z"
         );
+        let before = TimeUs::parse("1969-12-31T23:59:59.9999999Z").unwrap();
+        assert_eq!(before.micros(), -1);
         assert_eq!(date_of_day(20_777), "2026-11-20");
         for bad in [
             "2026-11-20",

@@ -107,10 +107,23 @@ fn is_float(raw: &[u8], first: usize, end: usize) -> bool {
                 .map_or(0, |_| count_digits(raw, exponent));
             length > 0 && ends_clean(raw, exponent + length)
         }
-        // Rounding may carry into the digits before the point, so any fraction counts.
-        Some(b'.') if end - first >= 8 => raw.get(end + 1).is_some_and(u8::is_ascii_digit),
+        Some(b'.') => is_rounded(raw, first, end),
         _ => false,
     }
+}
+
+/// A fraction that canonical text drops or cuts: `91234567.0`, `9123.45670`, `4651111117111110.7`. A double holds any 15
+/// digits, so shorter ones without a last zero stay as they are.
+fn is_rounded(raw: &[u8], first: usize, point: usize) -> bool {
+    let end = point + 1 + count_digits(raw, point + 1);
+    let cut = end - first > 16 || raw[end - 1] == b'0';
+    if end == point + 1 || !cut {
+        return false;
+    }
+    let number = std::str::from_utf8(&raw[first..end]).map(str::parse::<f64>);
+    let Ok(Ok(number)) = number else { return true };
+    let mut buffer = ryu_js::Buffer::new();
+    digits::detect(buffer.format(number).as_bytes(), 0, |_, _| true).is_some()
 }
 
 /// Seven digits behind a letter.

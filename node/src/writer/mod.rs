@@ -1,0 +1,196 @@
+//! The way to the writer thread: requests in, durable answers out. The thread itself is [`work`]; nobody else changes a
+//! ledger.
+
+mod work;
+
+use crate::store::Store;
+use belfry_protocol::engine::ledger::{Head, Ledger, Places, Refusal};
+use belfry_protocol::entry::Batch;
+use belfry_protocol::entry::json::Json;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use tokio::sync::watch;
+use work::Work;
+
+/// Commands that wait at most; senders block beyond it.
+const QUEUE: usize = 1_024;
+
+/// What a caller wants.
+pub enum Request {
+    /// Append finished entries.
+    Append(Batch),
+    /// Destroy a private payload.
+    Erase {
+        /// Index of the private entry.
+        index: u64,
+        /// Its commitment.
+        payload: [u8; 32],
+    },
+    /// An entry of the node's own.
+    System {
+        /// A reserved kind.
+        kind: &'static str,
+        /// Its body.
+        body: Json,
+    },
+}
+
+/// A durable answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Where the entries are.
+    Appended(Places),
+    /// Index of the `erase` entry.
+    Erased(u64),
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Failure {
+    /// The engine refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// No room on the disk; nothing was appended.
+    #[error("{0}")]
+    Full(String),
+    /// The flusher cannot keep up; nothing was appended.
+    #[error("the ledger cannot write its tiles fast enough; try again later")]
+    Busy,
+    /// The erasure is recorded, and the key is not destroyed yet.
+    #[error(
+        "entry {index} records the erasure, and the key is not destroyed yet because the payloads are being read; it is tried again every second"
+    )]
+    NotDestroyed {
+        /// Index of the `erase` entry.
+        index: u64,
+    },
+    /// The store failed, or the node is stopping; whether the entry was appended is not known.
+    #[error("the ledger stopped: {0}")]
+    Stopped(String),
+}
+
+/// Called once, on the writer thread: it must not block.
+pub type Reply = Box<dyn FnOnce(Result<Answer, Failure>) + Send>;
+
+enum Command {
+    Request(Request, Reply),
+    /// The flusher has something to say; see [`Work::apply_flush`].
+    Wake,
+    Close,
+}
+
+/// What everybody may see of the ledger, as of the last commit.
+#[derive(Clone, Debug, Default)]
+pub struct Published {
+    /// Number of entries.
+    pub size: u64,
+    /// Entries below this index are in files.
+    pub flushed: u64,
+    /// Size of the newest signed digest.
+    pub signed: u64,
+    /// Commits since start.
+    pub commits: u64,
+    /// Why the writer stopped, if it did.
+    pub stopped: Option<String>,
+}
+
+/// Sends requests to the writer thread.
+#[derive(Clone)]
+pub struct Writer {
+    queue: SyncSender<Command>,
+    flushed: Arc<AtomicU64>,
+    published: watch::Receiver<Published>,
+}
+
+impl Writer {
+    /// Starts the writer thread. `head` is the head that start-up checked.
+    pub fn start(
+        store: Store,
+        ledger: Ledger,
+        head: &Head,
+    ) -> std::io::Result<(Self, JoinHandle<()>)> {
+        let (queue, commands) = sync_channel(QUEUE);
+        let first = Published {
+            size: head.size(),
+            flushed: head.flushed,
+            signed: head.signed.unwrap_or(0),
+            ..Published::default()
+        };
+        let (publish, published) = watch::channel(first);
+        let flushed = Arc::new(AtomicU64::new(head.flushed));
+        let work = Work::new(store, ledger, commands, publish, Arc::clone(&flushed));
+        let thread = std::thread::Builder::new()
+            .name("ledger-writer".to_owned())
+            .spawn(move || work.run())?;
+        Ok((
+            Self {
+                queue,
+                flushed,
+                published,
+            },
+            thread,
+        ))
+    }
+
+    /// Hands over a request; blocks while the queue is full.
+    pub fn send(&self, request: Request, reply: Reply) {
+        if let Err(refused) = self.queue.send(Command::Request(request, reply)) {
+            refuse(refused.0);
+        }
+    }
+
+    /// Hands over a request unless the queue is full, in which case it comes back as [`Failure::Busy`].
+    pub fn try_send(&self, request: Request, reply: Reply) {
+        match self.queue.try_send(Command::Request(request, reply)) {
+            Ok(()) => {}
+            Err(std::sync::mpsc::TrySendError::Full(Command::Request(_, reply))) => {
+                reply(Err(Failure::Busy))
+            }
+            Err(std::sync::mpsc::TrySendError::Full(_)) => {}
+            Err(std::sync::mpsc::TrySendError::Disconnected(command)) => refuse(command),
+        }
+    }
+
+    /// Hands over a request and waits for the answer.
+    ///
+    /// # Errors
+    /// As [`Failure`] says.
+    pub fn call(&self, request: Request) -> Result<Answer, Failure> {
+        let (answer, wait) = sync_channel(1);
+        self.send(request, Box::new(move |result| drop(answer.send(result))));
+        wait.recv()
+            .unwrap_or_else(|_| Err(Failure::Stopped("the writer thread ended".to_owned())))
+    }
+
+    /// Tells the writer that tiles below `through` are in files, verified.
+    pub fn flushed(&self, through: u64) {
+        self.flushed.store(through, Ordering::Release);
+        // A full queue needs no waking.
+        let _ = self.queue.try_send(Command::Wake);
+    }
+
+    /// Asks the writer to finish what waits and stop.
+    pub fn close(&self) {
+        let _ = self.queue.send(Command::Close);
+    }
+
+    /// Whether the writer thread runs.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.published.has_changed().is_ok()
+    }
+
+    /// What the ledger shows, as of the last commit.
+    #[must_use]
+    pub fn published(&self) -> watch::Receiver<Published> {
+        self.published.clone()
+    }
+}
+
+fn refuse(command: Command) {
+    if let Command::Request(_, reply) = command {
+        reply(Err(Failure::Stopped("the node is stopping".to_owned())));
+    }
+}
