@@ -170,18 +170,23 @@ impl Lines {
 }
 
 impl Read for Lines {
+    /// Fills `out` as a file would; a reader that gives one line at a time is appended line by line.
     fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
-        if self.at == self.line.len() {
-            if self.left == 0 {
-                return Ok(0);
+        let mut filled = 0;
+        while filled < out.len() {
+            if self.at == self.line.len() {
+                if self.left == 0 {
+                    break;
+                }
+                self.line = Self::make(self.number);
+                (self.left, self.number, self.at) = (self.left - 1, self.number + 1, 0);
             }
-            self.line = Self::make(self.number);
-            (self.left, self.number, self.at) = (self.left - 1, self.number + 1, 0);
+            let length = (self.line.len() - self.at).min(out.len() - filled);
+            out[filled..filled + length].copy_from_slice(&self.line[self.at..self.at + length]);
+            self.at += length;
+            filled += length;
         }
-        let length = (self.line.len() - self.at).min(out.len());
-        out[..length].copy_from_slice(&self.line[self.at..self.at + length]);
-        self.at += length;
-        Ok(length)
+        Ok(filled)
     }
 }
 
