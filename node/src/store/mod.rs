@@ -23,6 +23,8 @@ use std::sync::Arc;
 /// Pages of 8 KiB in the write-ahead log from which it is copied into the database: large enough to be rare, small
 /// enough for disk.
 const CHECKPOINT_PAGES: i64 = 4_096;
+/// Free pages of 8 KiB that a closed database may keep.
+const FREE_PAGES_KEPT: i64 = 512;
 /// Bytes of entries after which the log's length is looked at.
 const LOOK_BYTES: u64 = 1 << 20;
 /// Below this many free bytes nothing is appended: a database needs room to finish what it began.
@@ -124,7 +126,26 @@ impl Store {
     /// # Errors
     /// When a database fails; nothing is lost then, the logs are replayed at the next start.
     pub fn close(self) -> Result<(), StoreError> {
+        self.shrink()?;
         self.checkpoint("TRUNCATE")
+    }
+
+    /// Gives back the room that a bulk append took for entries which are in tiles now: when most of the file is free, what
+    /// is left is small and quickly copied.
+    fn shrink(&self) -> Result<(), StoreError> {
+        let count = |pragma: &str| -> Result<i64, StoreError> {
+            let value = self
+                .ledger
+                .query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0));
+            value.map_err(|error| transaction::store_error(&error))
+        };
+        let (free, all) = (count("freelist_count")?, count("page_count")?);
+        if free > FREE_PAGES_KEPT && free > all / 2 {
+            self.ledger
+                .execute_batch("VACUUM")
+                .map_err(|error| transaction::store_error(&error))?;
+        }
+        Ok(())
     }
 
     /// Pages in the ledger's write-ahead log; the file itself keeps its length when the log starts over.
