@@ -321,9 +321,16 @@ fn report(
         if summary.stopped {
             why.push_str("; nothing after the first one was appended");
         }
-        return Err(Failure::new(Code::Partial, why).hint(
-            "mend the input and run the command again with --dedupe, or use --on-error continue",
-        ));
+        let hint = match (args.dedupe, summary.stopped) {
+            (true, _) => "mend the input and run the same command again: nothing is appended twice",
+            (false, true) => {
+                "what came before is appended: append the rest, or use --dedupe to run a command again safely"
+            }
+            (false, false) => {
+                "everything else is appended: mend what was refused and append it alone"
+            }
+        };
+        return Err(Failure::new(Code::Partial, why).hint(hint));
     }
     if args.wait == Wait::Signed && !covered {
         return Err(Failure::new(Code::QuorumNotMet, "the entries are durable and no digest covers them").hint(

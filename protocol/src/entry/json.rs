@@ -29,10 +29,21 @@ pub enum Json {
     Object(Vec<(String, Json)>),
 }
 
-/// Why text was refused; the message names line and column.
+/// Why text was refused; the message names the column, and the line if there are several.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct JsonError(String);
+
+impl JsonError {
+    /// The library's message; of a text of one line, which others number themselves, only the column.
+    fn from_reader(error: &serde_json::Error) -> Self {
+        let text = error.to_string();
+        let place = format!(" at line 1 column {}", error.column());
+        Self(text.strip_suffix(&place).map_or(text.clone(), |what| {
+            format!("{what} at column {}", error.column())
+        }))
+    }
+}
 
 impl Json {
     /// Parses one JSON value.
@@ -51,8 +62,10 @@ impl Json {
         let mut reader = serde_json::Deserializer::from_slice(bytes);
         let value = Seed { depth }
             .deserialize(&mut reader)
-            .map_err(|error| JsonError(error.to_string()))?;
-        reader.end().map_err(|error| JsonError(error.to_string()))?;
+            .map_err(|error| JsonError::from_reader(&error))?;
+        reader
+            .end()
+            .map_err(|error| JsonError::from_reader(&error))?;
         Ok(value)
     }
 
