@@ -105,9 +105,9 @@ fn open(args: &AppendArgs) -> Result<Input, Failure> {
         inline: args.inline,
         limit: None,
     };
-    let list = files::list(&path, &options).map_err(unreadable)?;
+    let (list, refused) = files::list(&path, &options);
     let length = Some(list.len() as u64);
-    let (lines, observer) = observe(path, list, options)?;
+    let (lines, observer) = observe(path, list, refused, options)?;
     Ok(Input {
         lines: Box::new(lines),
         length,
@@ -121,10 +121,15 @@ fn open(args: &AppendArgs) -> Result<Input, Failure> {
 fn observe(
     root: PathBuf,
     list: Vec<PathBuf>,
+    refused: Vec<Unreadable>,
     options: Options,
 ) -> Result<(std::io::PipeReader, JoinHandle<Vec<Unreadable>>), Failure> {
     let (read, write) = std::io::pipe()?;
-    let work = move || observe_all(&root, &list, &options, write);
+    let work = move || {
+        let mut all = refused;
+        all.extend(observe_all(&root, &list, &options, write));
+        all
+    };
     Ok((
         read,
         std::thread::Builder::new()

@@ -18,7 +18,7 @@ use belfry_protocol::entry::json::Json;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 /// Files that the demo observes at most.
@@ -130,7 +130,7 @@ fn ingest(node: &Node, dir: &Path) -> Result<(usize, crate::ingest::Summary), Fa
         limit: Some(FILES),
         ..Options::default()
     };
-    let list: Vec<PathBuf> = files::list(dir, &options).map_err(cannot)?;
+    let (list, _) = files::list(dir, &options);
     let mut lines = Vec::new();
     files::write_lines(dir, &list, &options, &mut lines)?;
     let template = Draft {

@@ -25,13 +25,19 @@ pub struct Options {
     pub limit: Option<usize>,
 }
 
-/// The files below `root` (or `root` itself), in a stable order.
-///
-/// # Errors
-/// When the directory cannot be read.
-pub fn list(root: &Path, options: &Options) -> io::Result<Vec<PathBuf>> {
+/// A file that could not be observed.
+#[derive(Clone, Debug)]
+pub struct Unreadable {
+    /// Its path as it would be recorded.
+    pub path: String,
+    /// Why.
+    pub why: String,
+}
+
+/// The files below `root` (or `root` itself), in a stable order, and what could not be looked into.
+pub fn list(root: &Path, options: &Options) -> (Vec<PathBuf>, Vec<Unreadable>) {
     if root.is_file() {
-        return Ok(vec![root.to_owned()]);
+        return (vec![root.to_owned()], Vec::new());
     }
     let mut walk = WalkBuilder::new(root);
     walk.follow_links(false)
@@ -40,26 +46,24 @@ pub fn list(root: &Path, options: &Options) -> io::Result<Vec<PathBuf>> {
     if options.all {
         walk.standard_filters(false);
     }
-    let mut files = Vec::new();
+    let (mut files, mut unreadable) = (Vec::new(), Vec::new());
     for item in walk.build() {
-        let item = item.map_err(io::Error::other)?;
-        if item.file_type().is_some_and(|kind| kind.is_file()) {
-            files.push(item.into_path());
-            if options.limit.is_some_and(|limit| files.len() >= limit) {
-                break;
+        match item {
+            Ok(item) if item.file_type().is_some_and(|kind| kind.is_file()) => {
+                files.push(item.into_path())
             }
+            Ok(_) => {}
+            // The library's message names the place.
+            Err(error) => unreadable.push(Unreadable {
+                path: "directory".to_owned(),
+                why: error.to_string(),
+            }),
+        }
+        if options.limit.is_some_and(|limit| files.len() >= limit) {
+            break;
         }
     }
-    Ok(files)
-}
-
-/// A file that could not be observed.
-#[derive(Clone, Debug)]
-pub struct Unreadable {
-    /// Its path as it would be recorded.
-    pub path: String,
-    /// Why.
-    pub why: String,
+    (files, unreadable)
 }
 
 /// Observes files and writes one line of canonical JSON for each; returns those that could not be read.
