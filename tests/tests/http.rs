@@ -231,6 +231,17 @@ fn bad_requests_have_clear_answers() {
     }
     let statuses = [&revoked, &bearer]
         .map(|b| post(&served, b, "application/json", None, b"{\"body\":1}").status);
+    for (method, path, status) in [
+        ("POST", "/api/v1/entries?nope=1", 400),
+        ("GET", "/api/v1/entries/abc", 404),
+    ] {
+        let answer = served.request(method, path, &[("authorization", &bearer)], b"{}");
+        assert_eq!(answer.status, status, "{answer:?}");
+        assert!(
+            answer.head.contains("application/problem+json"),
+            "{answer:?}"
+        );
+    }
     assert_eq!(
         statuses.iter().filter(|status| **status == 401).count(),
         1,

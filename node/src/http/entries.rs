@@ -12,6 +12,7 @@ use crate::store::payloads::OsSealer;
 use crate::store::tokens::Scope;
 use crate::writer::{Answer, Request as WriterRequest};
 use axum::body::Body;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -47,10 +48,12 @@ pub(super) struct Parameters {
 
 pub(super) async fn append(
     State(door): State<Door>,
-    Query(parameters): Query<Parameters>,
+    parameters: Result<Query<Parameters>, QueryRejection>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    let Query(parameters) =
+        parameters.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.body_text()))?;
     let caller = door.caller(&headers, &[Scope::Append])?;
     let wait = wait(&parameters, &door.app)?;
     let template = template(&parameters, &caller)?;
@@ -337,11 +340,18 @@ async fn stream(
     .into_response())
 }
 
+/// The index in a path.
+fn entry_index(index: Result<Path<u64>, PathRejection>) -> Result<u64, Problem> {
+    let refused = |error: PathRejection| Problem::new(StatusCode::NOT_FOUND, error.body_text());
+    index.map(|Path(index)| index).map_err(refused)
+}
+
 pub(super) async fn read(
     State(door): State<Door>,
-    Path(index): Path<u64>,
+    index: Result<Path<u64>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let index = entry_index(index)?;
     door.may_read_all(&headers)?;
     let app = door.app;
     let entry = blocking(move || {
@@ -362,9 +372,10 @@ pub(super) async fn read(
 
 pub(super) async fn receipt(
     State(door): State<Door>,
-    Path(index): Path<u64>,
+    index: Result<Path<u64>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let index = entry_index(index)?;
     door.may_read_all(&headers)?;
     if index >= door.app.node.published().size {
         return Err(Problem::new(
