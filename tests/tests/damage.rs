@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 
-use belfry_tests::{Node, lines};
+use belfry_tests::{Node, foreign, lines};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -131,6 +131,47 @@ fn a_ledger_whose_rows_were_changed_refuses_to_start() {
         "{ended:?}"
     );
     let _ = node.run(&["ledger", "fsck"]).expect(24);
+}
+
+#[test]
+fn an_erasure_is_answered_only_when_the_key_is_gone() {
+    use std::io::{BufRead, BufReader};
+    let node = Node::new();
+    let made = node
+        .run_with_input(&["append", "-", "--private", "--json"], &lines(1))
+        .expect(0)
+        .json();
+    let index = made["first"].to_string();
+    let path = node.dir().join("payloads.db");
+    let script = format!(
+        "import sqlite3; c=sqlite3.connect({path:?}, isolation_level=None); c.execute('begin'); \
+         c.execute('select count(*) from payload').fetchone(); print('reading', flush=True); input()"
+    );
+    let reader = Command::new("python3")
+        .args(["-c", &script])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn();
+    let Some(mut reader) =
+        foreign("python3", reader.is_ok().then(|| "python3".into())).and(reader.ok())
+    else {
+        return;
+    };
+    let mut line = String::new();
+    BufReader::new(reader.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    assert_eq!(line.trim(), "reading");
+    let early = node.run(&["erase", &index, "--confirm", &index]);
+    reader.kill().unwrap();
+    reader.wait().unwrap();
+    assert_eq!(early.code, 3, "{early:?}");
+    assert!(early.stderr.contains("not destroyed yet"), "{early:?}");
+    // The next start tries again.
+    let _ = node.run_with_input(&["append", "-"], b"1\n").expect(0);
+    let gone = node.run(&["ledger", "get", &index, "--payload"]).expect(1);
+    assert!(gone.stderr.contains("was erased"), "{gone:?}");
+    let _ = node.run(&["ledger", "fsck"]).expect(0);
 }
 
 #[test]
