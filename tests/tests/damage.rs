@@ -175,6 +175,48 @@ fn an_erasure_is_answered_only_when_the_key_is_gone() {
 }
 
 #[test]
+fn no_digest_precedes_the_solo_statement() {
+    let node = Node::empty();
+    let _ = node
+        .run(&["init", "--name", Node::NAME, "--plain-keys", "--federated"])
+        .expect(0);
+    let input = node.write("a.ndjson", lines(700));
+    let _ = node.run(&["append", &input]).expect(0);
+    let config = node.dir().join("config.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(
+        &config,
+        text.replace("allow_solo = false", "allow_solo = true"),
+    )
+    .unwrap();
+    let one = node.run_with_input(&["append", "-"], b"1\n").expect(0);
+    assert!(one.stdout.contains("signed"), "{one:?}");
+    let entries = node.run(&["ledger", "tail", "-n", "2000"]).expect(0).stdout;
+    let solo = entries
+        .lines()
+        .find(|line| line.contains("\"kind\":\"solo\""))
+        .unwrap();
+    let solo: u64 = solo.split(' ').next().unwrap().parse().unwrap();
+    let path = node.dir().join("ledger.db");
+    let query = format!(
+        "import sqlite3; print(sqlite3.connect({path:?}).execute('select min(size) from digest').fetchone()[0])"
+    );
+    let asked = Command::new("python3").args(["-c", &query]).output();
+    let Some(asked) = foreign("python3", asked.is_ok().then(|| "python3".into())).and(asked.ok())
+    else {
+        return;
+    };
+    let smallest: u64 = String::from_utf8_lossy(&asked.stdout)
+        .trim()
+        .parse()
+        .unwrap();
+    assert!(
+        smallest > solo,
+        "the digest of size {smallest} is older than the solo entry {solo}"
+    );
+}
+
+#[test]
 fn key_files_are_guarded() {
     let node = filled(3);
     let input = node.write("b.ndjson", lines(1));
