@@ -6,6 +6,7 @@
 //! | [`node`] | opening a data directory: lock, start-up check, threads |
 //! | [`writer`], [`flusher`] | the one writing thread (group commit), tiles to files |
 //! | [`store`], [`disk`] | SQLite and files |
+//! | [`net`] | the transport between nodes |
 //! | [`ingest`] | bulk appends |
 //! | [`fsck`], [`audit`] | checking one's own ledger; verifying anybody's |
 //! | [`http`], [`cli`], [`config`], [`exit`] | what people and programs see |
@@ -22,6 +23,7 @@ mod http;
 pub mod ingest;
 mod lock;
 mod log;
+pub mod net;
 pub mod node;
 pub mod store;
 pub mod writer;

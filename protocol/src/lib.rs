@@ -7,6 +7,8 @@
 //! | [`tlog`] | RFC 6962 trees: hashing, tiles, proofs, strict verifiers |
 //! | [`note`], [`checkpoint`], [`cosignature`], [`proof_file`], [`policy`], [`witness`] | the C2SP text formats |
 //! | [`cert`], [`fork`], [`day`] | key certificates, fork proofs, day digests |
+//! | [`manifest`] | who belongs: the co-signed genesis manifest, quorum arithmetic, policies |
+//! | [`wire`] | what peers say to each other: frames, signed envelopes, hello, the body codec |
 //! | [`scrub`], [`entry`] | from a caller's draft to a leaf: scrubbed, canonical, committed, hashed |
 //! | [`engine`] | the state machine of a node, over a storage trait |
 
@@ -21,9 +23,11 @@ pub mod engine;
 pub mod entry;
 pub mod fork;
 pub mod hex;
+pub mod manifest;
 pub mod note;
 pub mod policy;
 pub mod proof_file;
 pub mod scrub;
 pub mod tlog;
+pub mod wire;
 pub mod witness;

@@ -3,18 +3,18 @@
 
 use super::open::{self, Database};
 use super::transaction::{
-    number, read_edge, read_newest_digest, read_record, size_of, split, store_error,
+    number, read_edge, read_newest_digest, read_record, read_tail, size_of, split, store_error,
 };
 use super::{Layout, OpenError};
 use crate::disk::Disk;
 use belfry_protocol::engine::ledger::Head;
 use belfry_protocol::engine::ledger::start::Incarnation;
-use belfry_protocol::engine::store::{Record, StoreError};
+use belfry_protocol::engine::store::{Place, Record, Run, StoreError};
 use belfry_protocol::tlog::bundle;
 use belfry_protocol::tlog::hash::Hash;
 use belfry_protocol::tlog::proof::TileSource;
 use belfry_protocol::tlog::tile::{Bundle, TILE_WIDTH, Tile};
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 use std::io;
 use std::sync::Arc;
 
@@ -25,17 +25,6 @@ pub struct Reader {
     layout: Layout,
     disk: Arc<dyn Disk>,
     connection: Connection,
-}
-
-/// One unflushed run of entries.
-#[derive(Clone, Debug)]
-pub struct TailRun {
-    /// Index of its first entry.
-    pub start: u64,
-    /// Leaf hashes as stored.
-    pub leaves: Vec<Hash>,
-    /// Entries in bundle form.
-    pub bundle: Vec<u8>,
 }
 
 impl Reader {
@@ -123,29 +112,8 @@ impl Reader {
     ///
     /// # Errors
     /// When the store fails.
-    pub fn tail(&self, from: u64, to: u64) -> Result<Vec<TailRun>> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT start, leaves, bundle FROM tail WHERE start >= ?1 AND start < ?2 ORDER BY start")
-            .map_err(|error| store_error(&error))?;
-        let rows = statement
-            .query_map(params![number(from)?, number(to)?], |row| {
-                Ok((
-                    row.get::<_, i64>(0)?,
-                    row.get::<_, Vec<u8>>(1)?,
-                    row.get::<_, Vec<u8>>(2)?,
-                ))
-            })
-            .map_err(|error| store_error(&error))?;
-        rows.map(|row| {
-            let (start, leaves, bundle) = row.map_err(|error| store_error(&error))?;
-            Ok(TailRun {
-                start: size_of(start)?,
-                leaves: split(&leaves)?,
-                bundle,
-            })
-        })
-        .collect()
+    pub fn tail(&self, from: u64, to: u64) -> Result<Vec<Run>> {
+        read_tail(&self.connection, Place::OWN, from, to)
     }
 
     /// An unflushed tile of level 1 or more, as far as it is filled.
@@ -153,7 +121,7 @@ impl Reader {
     /// # Errors
     /// When the store fails.
     pub fn edge(&self, level: u8, tile: u64) -> Result<Option<Vec<Hash>>> {
-        read_edge(&self.connection, level, tile)
+        read_edge(&self.connection, Place::OWN, level, tile)
     }
 
     /// Entries of a bundle in bundle form.

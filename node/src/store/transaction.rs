@@ -4,7 +4,9 @@
 use crate::disk::Disk;
 use belfry_protocol::engine::ledger::Head;
 use belfry_protocol::engine::outbox::Committed;
-use belfry_protocol::engine::store::{IdemRow, Record, StoreError, Transaction, checksum};
+use belfry_protocol::engine::store::{
+    IdemRow, Place, Record, Run, StoreError, Table, Transaction, checksum,
+};
 use belfry_protocol::entry::batch::{IdemTag, SealedPayload};
 use belfry_protocol::tlog::hash::{HASH_LEN, Hash};
 use rusqlite::types::Value;
@@ -114,46 +116,120 @@ impl Transaction for SqliteTransaction<'_> {
         )
     }
 
-    fn put_tail(&mut self, start: u64, leaves: &[Hash], bundle: &[u8]) -> Result<()> {
+    fn row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let found = self.row(
+            "SELECT value, sum FROM keyed WHERE kind = ?1 AND key = ?2",
+            params![table.name(), key],
+            |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?)),
+        )?;
+        found
+            .map(|(value, sum)| checked(table, key, value, &sum))
+            .transpose()
+    }
+
+    fn put_row(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<()> {
+        let sum = checksum(table.name(), key, value);
         self.run(
-            "INSERT INTO tail (start, leaves, bundle) VALUES (?1, ?2, ?3)",
-            params![number(start)?, join(leaves), bundle],
+            "INSERT INTO keyed (kind, key, value, sum) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (kind, key) DO UPDATE SET value = excluded.value, sum = excluded.sum",
+            params![table.name(), key, value, sum.as_bytes().as_slice()],
         )
     }
 
-    fn drop_tail_below(&mut self, end: u64) -> Result<()> {
-        self.run("DELETE FROM tail WHERE start < ?1", [number(end)?])
-    }
-
-    fn edge(&self, level: u8, tile: u64) -> Result<Option<Vec<Hash>>> {
-        read_edge(self.ledger, level, tile)
-    }
-
-    fn put_edge(&mut self, level: u8, tile: u64, hashes: &[Hash]) -> Result<()> {
+    fn remove_row(&mut self, table: Table, key: &[u8]) -> Result<()> {
         self.run(
-            "INSERT INTO edge (level, tile, hashes) VALUES (?1, ?2, ?3)
-             ON CONFLICT (level, tile) DO UPDATE SET hashes = excluded.hashes",
-            params![level, number(tile)?, join(hashes)],
+            "DELETE FROM keyed WHERE kind = ?1 AND key = ?2",
+            params![table.name(), key],
         )
     }
 
-    fn drop_edge_below(&mut self, level: u8, tile: u64) -> Result<()> {
+    fn rows(&self, table: Table, from: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        read_rows(self.ledger, table, from, limit)
+    }
+
+    fn remove_rows_below(&mut self, table: Table, below: &[u8]) -> Result<u64> {
+        let mut statement = self
+            .ledger
+            .prepare_cached("DELETE FROM keyed WHERE kind = ?1 AND key < ?2")
+            .map_err(|error| store_error(&error))?;
+        statement
+            .execute(params![table.name(), below])
+            .map(|count| count as u64)
+            .map_err(|error| store_error(&error))
+    }
+
+    fn put_tail(&mut self, place: Place, start: u64, leaves: &[Hash], bundle: &[u8]) -> Result<()> {
         self.run(
-            "DELETE FROM edge WHERE level = ?1 AND tile < ?2",
-            params![level, number(tile)?],
+            "INSERT INTO tail (place, start, leaves, bundle) VALUES (?1, ?2, ?3, ?4)",
+            params![place.0, number(start)?, join(leaves), bundle],
+        )
+    }
+
+    fn tail(&self, place: Place, from: u64, to: u64) -> Result<Vec<Run>> {
+        read_tail(self.ledger, place, from, to)
+    }
+
+    fn drop_tail_below(&mut self, place: Place, end: u64) -> Result<()> {
+        self.run(
+            "DELETE FROM tail WHERE place = ?1 AND start < ?2",
+            params![place.0, number(end)?],
+        )
+    }
+
+    fn drop_tail_from(&mut self, place: Place, start: u64) -> Result<()> {
+        self.run(
+            "DELETE FROM tail WHERE place = ?1 AND start >= ?2",
+            params![place.0, number(start)?],
+        )
+    }
+
+    fn edge(&self, place: Place, level: u8, tile: u64) -> Result<Option<Vec<Hash>>> {
+        read_edge(self.ledger, place, level, tile)
+    }
+
+    fn put_edge(&mut self, place: Place, level: u8, tile: u64, hashes: &[Hash]) -> Result<()> {
+        self.run(
+            "INSERT INTO edge (place, level, tile, hashes) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (place, level, tile) DO UPDATE SET hashes = excluded.hashes",
+            params![place.0, level, number(tile)?, join(hashes)],
+        )
+    }
+
+    fn drop_edge_below(&mut self, place: Place, level: u8, tile: u64) -> Result<()> {
+        self.run(
+            "DELETE FROM edge WHERE place = ?1 AND level = ?2 AND tile < ?3",
+            params![place.0, level, number(tile)?],
+        )
+    }
+
+    fn drop_edge_from(&mut self, place: Place, level: u8, tile: u64) -> Result<()> {
+        self.run(
+            "DELETE FROM edge WHERE place = ?1 AND level = ?2 AND tile >= ?3",
+            params![place.0, level, number(tile)?],
         )
     }
 
     fn put_digest(&mut self, size: u64, note: &str) -> Result<()> {
         let sum = checksum("digest", &size.to_be_bytes(), note.as_bytes());
         self.run(
-            "INSERT INTO digest (size, note, sum) VALUES (?1, ?2, ?3)",
+            "INSERT INTO digest (size, note, sum) VALUES (?1, ?2, ?3)
+             ON CONFLICT (size) DO UPDATE SET note = excluded.note, sum = excluded.sum",
             params![number(size)?, note, sum.as_bytes().as_slice()],
         )
     }
 
     fn newest_digest(&self) -> Result<Option<(u64, String)>> {
         read_newest_digest(self.ledger)
+    }
+
+    fn digest(&self, size: u64) -> Result<Option<String>> {
+        let sql = "SELECT size, note, sum FROM digest WHERE size = ?1";
+        let found = read_digest(self.ledger, sql, &[number(size)?.into()])?;
+        Ok(found.map(|(_, note)| note))
+    }
+
+    fn drop_digests_above(&mut self, size: u64) -> Result<()> {
+        self.run("DELETE FROM digest WHERE size > ?1", [number(size)?])
     }
 
     fn prune_digests(&mut self, keep: u64) -> Result<()> {
@@ -296,17 +372,88 @@ pub(crate) fn read_record(connection: &Connection, record: Record) -> Result<Opt
 /// Reads an unflushed tile of level 1 or more.
 pub(crate) fn read_edge(
     connection: &Connection,
+    place: Place,
     level: u8,
     tile: u64,
 ) -> Result<Option<Vec<Hash>>> {
     let mut statement = connection
-        .prepare_cached("SELECT hashes FROM edge WHERE level = ?1 AND tile = ?2")
+        .prepare_cached("SELECT hashes FROM edge WHERE place = ?1 AND level = ?2 AND tile = ?3")
         .map_err(|error| store_error(&error))?;
     let blob: Option<Vec<u8>> = statement
-        .query_row(params![level, number(tile)?], |row| row.get(0))
+        .query_row(params![place.0, level, number(tile)?], |row| row.get(0))
         .optional()
         .map_err(|error| store_error(&error))?;
     blob.map(|blob| split(&blob)).transpose()
+}
+
+/// Reads the unflushed runs of a ledger that begin within `[from, to)`, in order.
+pub(crate) fn read_tail(
+    connection: &Connection,
+    place: Place,
+    from: u64,
+    to: u64,
+) -> Result<Vec<Run>> {
+    let mut statement = connection
+        .prepare_cached("SELECT start, leaves, bundle FROM tail WHERE place = ?1 AND start >= ?2 AND start < ?3 ORDER BY start")
+        .map_err(|error| store_error(&error))?;
+    let rows = statement
+        .query_map(params![place.0, number(from)?, number(to)?], |row| {
+            Ok((
+                row.get::<_, i64>(0)?,
+                row.get::<_, Vec<u8>>(1)?,
+                row.get::<_, Vec<u8>>(2)?,
+            ))
+        })
+        .map_err(|error| store_error(&error))?;
+    rows.map(|row| {
+        let (start, leaves, bundle) = row.map_err(|error| store_error(&error))?;
+        Ok(Run {
+            start: size_of(start)?,
+            leaves: split(&leaves)?,
+            bundle,
+        })
+    })
+    .collect()
+}
+
+/// Reads keyed rows from key `from` on, at most `limit`, and checks their sums.
+pub(crate) fn read_rows(
+    connection: &Connection,
+    table: Table,
+    from: &[u8],
+    limit: usize,
+) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let mut statement = connection
+        .prepare_cached(
+            "SELECT key, value, sum FROM keyed WHERE kind = ?1 AND key >= ?2 ORDER BY key LIMIT ?3",
+        )
+        .map_err(|error| store_error(&error))?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = statement
+        .query_map(params![table.name(), from, limit], |row| {
+            Ok((
+                row.get::<_, Vec<u8>>(0)?,
+                row.get::<_, Vec<u8>>(1)?,
+                row.get::<_, Vec<u8>>(2)?,
+            ))
+        })
+        .map_err(|error| store_error(&error))?;
+    rows.map(|row| {
+        let (key, value, sum) = row.map_err(|error| store_error(&error))?;
+        let value = checked(table, &key, value, &sum)?;
+        Ok((key, value))
+    })
+    .collect()
+}
+
+fn checked(table: Table, key: &[u8], value: Vec<u8>, sum: &[u8]) -> Result<Vec<u8>> {
+    if sum != checksum(table.name(), key, &value).as_bytes() {
+        return Err(damaged(&format!(
+            "a row of {} does not match its checksum",
+            table.name()
+        )));
+    }
+    Ok(value)
 }
 
 /// Reads the newest digest and checks its sum.

@@ -2,7 +2,7 @@
 //! Changes are visible only after a commit; a dropped transaction leaves no trace.
 
 use super::outbox::Committed;
-use super::store::{IdemRow, Record, StoreError, Transaction};
+use super::store::{IdemRow, Place, Record, Run, StoreError, Table, Transaction};
 use crate::entry::batch::{IdemTag, SealedPayload};
 use crate::tlog::bundle;
 use crate::tlog::hash::Hash;
@@ -12,21 +12,13 @@ use std::collections::BTreeMap;
 
 type Result<T> = std::result::Result<T, StoreError>;
 
-/// One run of entries at the open end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Run {
-    /// Leaf hashes.
-    pub leaves: Vec<Hash>,
-    /// Entries in bundle form.
-    pub bundle: Vec<u8>,
-}
-
 /// Everything a node must not lose, in memory.
 #[derive(Clone, Debug, Default)]
 pub struct MemStore {
     records: BTreeMap<Record, Vec<u8>>,
-    tail: BTreeMap<u64, Run>,
-    edges: BTreeMap<(u8, u64), Vec<Hash>>,
+    rows: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
+    tail: BTreeMap<(Place, u64), Run>,
+    edges: BTreeMap<(Place, u8, u64), Vec<Hash>>,
     digests: BTreeMap<u64, String>,
     idem: BTreeMap<[u8; 16], IdemRow>,
     payloads: BTreeMap<[u8; 32], (u64, Vec<u8>)>,
@@ -56,9 +48,20 @@ impl MemStore {
     /// # Errors
     /// When a stored bundle is malformed.
     pub fn entries(&self) -> std::result::Result<Vec<Vec<u8>>, bundle::BundleError> {
+        self.entries_of(Place::OWN)
+    }
+
+    /// All entries of a ledger that are not flushed, in order.
+    ///
+    /// # Errors
+    /// When a stored bundle is malformed.
+    pub fn entries_of(
+        &self,
+        place: Place,
+    ) -> std::result::Result<Vec<Vec<u8>>, bundle::BundleError> {
         self.tail
-            .values()
-            .flat_map(|run| bundle::entries(&run.bundle))
+            .range((place, 0)..=(place, u64::MAX))
+            .flat_map(|(_, run)| bundle::entries(&run.bundle))
             .map(|entry| entry.map(<[u8]>::to_vec))
             .collect()
     }
@@ -70,8 +73,30 @@ impl MemStore {
     }
 }
 
-/// Tiles of what is not flushed: this store never flushes to files.
+/// One ledger of a [`MemStore`], as a source of tiles and bundles: this store never flushes to files.
+#[derive(Clone, Copy)]
+pub struct MemLedger<'a> {
+    store: &'a MemStore,
+    place: Place,
+}
+
+impl MemStore {
+    /// One ledger of this store.
+    #[must_use]
+    pub fn ledger(&self, place: Place) -> MemLedger<'_> {
+        MemLedger { store: self, place }
+    }
+}
+
 impl TileSource for MemStore {
+    type Error = StoreError;
+
+    fn tile(&self, tile: Tile) -> Result<Vec<Hash>> {
+        self.ledger(Place::OWN).tile(tile)
+    }
+}
+
+impl TileSource for MemLedger<'_> {
     type Error = StoreError;
 
     fn tile(&self, tile: Tile) -> Result<Vec<Hash>> {
@@ -79,13 +104,15 @@ impl TileSource for MemStore {
         let missing = || StoreError::Damaged(format!("{} is missing", tile.path()));
         let hashes = if tile.level == 0 {
             let first = tile.index * TILE_WIDTH;
-            self.tail
-                .range(first..first + TILE_WIDTH)
+            self.store
+                .tail
+                .range((self.place, first)..(self.place, first + TILE_WIDTH))
                 .flat_map(|(_, run)| run.leaves.clone())
                 .collect()
         } else {
-            self.edges
-                .get(&(tile.level, tile.index))
+            self.store
+                .edges
+                .get(&(self.place, tile.level, tile.index))
                 .cloned()
                 .ok_or_else(missing)?
         };
@@ -123,10 +150,44 @@ impl Transaction for MemTransaction<'_> {
         Ok(())
     }
 
-    fn put_tail(&mut self, start: u64, leaves: &[Hash], bundle: &[u8]) -> Result<()> {
+    fn row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        Ok(self.work.rows.get(&(table, key.to_vec())).cloned())
+    }
+
+    fn put_row(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<()> {
+        self.work.rows.insert((table, key.to_vec()), value.to_vec());
+        Ok(())
+    }
+
+    fn remove_row(&mut self, table: Table, key: &[u8]) -> Result<()> {
+        self.work.rows.remove(&(table, key.to_vec()));
+        Ok(())
+    }
+
+    fn rows(&self, table: Table, from: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        Ok(self
+            .work
+            .rows
+            .range((table, from.to_vec())..)
+            .take_while(|((at, _), _)| *at == table)
+            .take(limit)
+            .map(|((_, key), value)| (key.clone(), value.clone()))
+            .collect())
+    }
+
+    fn remove_rows_below(&mut self, table: Table, below: &[u8]) -> Result<u64> {
+        let before = self.work.rows.len();
+        self.work
+            .rows
+            .retain(|(at, key), _| *at != table || key.as_slice() >= below);
+        Ok((before - self.work.rows.len()) as u64)
+    }
+
+    fn put_tail(&mut self, place: Place, start: u64, leaves: &[Hash], bundle: &[u8]) -> Result<()> {
         self.work.tail.insert(
-            start,
+            (place, start),
             Run {
+                start,
                 leaves: leaves.to_vec(),
                 bundle: bundle.to_vec(),
             },
@@ -134,24 +195,51 @@ impl Transaction for MemTransaction<'_> {
         Ok(())
     }
 
-    fn drop_tail_below(&mut self, end: u64) -> Result<()> {
-        self.work.tail.retain(|start, _| *start >= end);
+    fn tail(&self, place: Place, from: u64, to: u64) -> Result<Vec<Run>> {
+        Ok(self
+            .work
+            .tail
+            .range((place, from)..(place, to.max(from)))
+            .map(|(_, run)| run.clone())
+            .collect())
+    }
+
+    fn drop_tail_below(&mut self, place: Place, end: u64) -> Result<()> {
+        self.work
+            .tail
+            .retain(|(at, start), _| *at != place || *start >= end);
         Ok(())
     }
 
-    fn edge(&self, level: u8, tile: u64) -> Result<Option<Vec<Hash>>> {
-        Ok(self.work.edges.get(&(level, tile)).cloned())
-    }
-
-    fn put_edge(&mut self, level: u8, tile: u64, hashes: &[Hash]) -> Result<()> {
-        self.work.edges.insert((level, tile), hashes.to_vec());
+    fn drop_tail_from(&mut self, place: Place, from: u64) -> Result<()> {
+        self.work
+            .tail
+            .retain(|(at, start), _| *at != place || *start < from);
         Ok(())
     }
 
-    fn drop_edge_below(&mut self, level: u8, tile: u64) -> Result<()> {
+    fn edge(&self, place: Place, level: u8, tile: u64) -> Result<Option<Vec<Hash>>> {
+        Ok(self.work.edges.get(&(place, level, tile)).cloned())
+    }
+
+    fn put_edge(&mut self, place: Place, level: u8, tile: u64, hashes: &[Hash]) -> Result<()> {
         self.work
             .edges
-            .retain(|(at, index), _| *at != level || *index >= tile);
+            .insert((place, level, tile), hashes.to_vec());
+        Ok(())
+    }
+
+    fn drop_edge_below(&mut self, place: Place, level: u8, tile: u64) -> Result<()> {
+        self.work
+            .edges
+            .retain(|(at, of, index), _| (*at, *of) != (place, level) || *index >= tile);
+        Ok(())
+    }
+
+    fn drop_edge_from(&mut self, place: Place, level: u8, tile: u64) -> Result<()> {
+        self.work
+            .edges
+            .retain(|(at, of, index), _| (*at, *of) != (place, level) || *index < tile);
         Ok(())
     }
 
@@ -166,6 +254,15 @@ impl Transaction for MemTransaction<'_> {
             .digests
             .last_key_value()
             .map(|(size, note)| (*size, note.clone())))
+    }
+
+    fn digest(&self, size: u64) -> Result<Option<String>> {
+        Ok(self.work.digests.get(&size).cloned())
+    }
+
+    fn drop_digests_above(&mut self, size: u64) -> Result<()> {
+        self.work.digests.retain(|at, _| *at <= size);
+        Ok(())
     }
 
     fn prune_digests(&mut self, keep: u64) -> Result<()> {

@@ -7,6 +7,7 @@
 
 pub mod ledger;
 pub mod mem;
+mod open_end;
 pub mod outbox;
 pub mod store;
 

@@ -26,6 +26,20 @@ pub enum Record {
     Head,
     /// The incarnation of this start (R1).
     Incarnation,
+    /// The head as of the newest signed digest of a federation's ledger: what a recovery may go back to, and no further.
+    SignedHead,
+    /// Size of the newest digest of this ledger that a quorum acknowledged.
+    Acked,
+    /// Random id of this directory as a tower's disk (R1), and whether it still has to catch up after a restore (R3).
+    Disk,
+    /// The verified fork proof against this node's own ledger: nothing is ever signed again (R3).
+    Forked,
+    /// The successor that `ledger retire` named: nothing is ever signed again.
+    Retired,
+    /// Floor of the nonce window (R8).
+    NonceFloor,
+    /// Next block of stream counters that this node has not reserved (R7).
+    StreamBlock,
 }
 
 impl Record {
@@ -35,8 +49,77 @@ impl Record {
         match self {
             Self::Head => "head",
             Self::Incarnation => "incarnation",
+            Self::SignedHead => "signed-head",
+            Self::Acked => "acked",
+            Self::Disk => "disk",
+            Self::Forked => "forked",
+            Self::Retired => "retired",
+            Self::NonceFloor => "nonce-floor",
+            Self::StreamBlock => "stream-block",
         }
     }
+}
+
+/// Keyed promise rows; each carries a checksum over its table, key and value (R10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Table {
+    /// What a tower holds and promised for an origin, by the origin's name.
+    Mirror,
+    /// Certificate chains of members, by name.
+    Certificates,
+    /// Disk ids of other towers, by member id: the current one and those it replaced.
+    Disks,
+    /// Windows of stream counters, by sender, key serial, incarnation and stream.
+    Streams,
+    /// Nonces of single requests, by time and sender.
+    Nonces,
+    /// Fork proofs, by their digest.
+    Forks,
+}
+
+impl Table {
+    /// All of them, for checks that go through everything.
+    pub const ALL: [Self; 6] = [
+        Self::Mirror,
+        Self::Certificates,
+        Self::Disks,
+        Self::Streams,
+        Self::Nonces,
+        Self::Forks,
+    ];
+
+    /// Name in the store and in checksums.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mirror => "mirror",
+            Self::Certificates => "certificates",
+            Self::Disks => "disks",
+            Self::Streams => "streams",
+            Self::Nonces => "nonces",
+            Self::Forks => "forks",
+        }
+    }
+}
+
+/// Which ledger's entries: the node's own, or one it mirrors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place(pub u32);
+
+impl Place {
+    /// The node's own ledger.
+    pub const OWN: Self = Self(0);
+}
+
+/// A run of entries at the open end of a ledger; it never crosses a bundle's border.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Index of its first entry.
+    pub start: u64,
+    /// Leaf hashes.
+    pub leaves: Vec<Hash>,
+    /// Entries in bundle form.
+    pub bundle: Vec<u8>,
 }
 
 /// What is stored under an idempotency id.
@@ -86,22 +169,43 @@ pub trait Transaction {
     /// Writes a singleton.
     fn put_record(&mut self, record: Record, value: &[u8]) -> Result<()>;
 
-    /// Adds a run of entries at the open end; it never crosses a bundle's border.
-    fn put_tail(&mut self, start: u64, leaves: &[Hash], bundle: &[u8]) -> Result<()>;
-    /// Drops the runs below `end`, which files hold now.
-    fn drop_tail_below(&mut self, end: u64) -> Result<()>;
+    /// Reads a keyed row, its checksum checked.
+    fn row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>>;
+    /// Writes a keyed row.
+    fn put_row(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<()>;
+    /// Removes a keyed row.
+    fn remove_row(&mut self, table: Table, key: &[u8]) -> Result<()>;
+    /// The rows from key `from` on, in order, at most `limit`, checksums checked.
+    fn rows(&self, table: Table, from: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>>;
+    /// Removes the rows whose key is below `below`, and says how many there were.
+    fn remove_rows_below(&mut self, table: Table, below: &[u8]) -> Result<u64>;
+
+    /// Adds a run of entries at the open end.
+    fn put_tail(&mut self, place: Place, start: u64, leaves: &[Hash], bundle: &[u8]) -> Result<()>;
+    /// The unflushed runs that begin within `[from, to)`, in order.
+    fn tail(&self, place: Place, from: u64, to: u64) -> Result<Vec<Run>>;
+    /// Drops the runs that begin below `end`, which files hold now.
+    fn drop_tail_below(&mut self, place: Place, end: u64) -> Result<()>;
+    /// Drops the runs that begin at `start` or above: an unsigned tail that is given up.
+    fn drop_tail_from(&mut self, place: Place, start: u64) -> Result<()>;
 
     /// Reads an unflushed tile of level 1 or more.
-    fn edge(&self, level: u8, tile: u64) -> Result<Option<Vec<Hash>>>;
+    fn edge(&self, place: Place, level: u8, tile: u64) -> Result<Option<Vec<Hash>>>;
     /// Writes an unflushed tile of level 1 or more.
-    fn put_edge(&mut self, level: u8, tile: u64, hashes: &[Hash]) -> Result<()>;
+    fn put_edge(&mut self, place: Place, level: u8, tile: u64, hashes: &[Hash]) -> Result<()>;
     /// Drops the tiles of `level` below `tile`, which files hold now.
-    fn drop_edge_below(&mut self, level: u8, tile: u64) -> Result<()>;
+    fn drop_edge_below(&mut self, place: Place, level: u8, tile: u64) -> Result<()>;
+    /// Drops the tiles of `level` at `tile` and above.
+    fn drop_edge_from(&mut self, place: Place, level: u8, tile: u64) -> Result<()>;
 
-    /// Adds a signed digest.
+    /// Adds a signed digest, or replaces its note by one with more signatures.
     fn put_digest(&mut self, size: u64, note: &str) -> Result<()>;
     /// The newest signed digest.
     fn newest_digest(&self) -> Result<Option<(u64, String)>>;
+    /// The signed digest of exactly `size` entries.
+    fn digest(&self, size: u64) -> Result<Option<String>>;
+    /// Forgets the digests above `size`; only a recovery does that, with digests that are a prefix of nothing.
+    fn drop_digests_above(&mut self, size: u64) -> Result<()>;
     /// Forgets all but the newest `keep` digests: the newest covers the older ones.
     fn prune_digests(&mut self, keep: u64) -> Result<()>;
 

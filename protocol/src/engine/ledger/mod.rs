@@ -8,7 +8,6 @@ mod erase;
 pub mod head;
 pub mod io;
 pub mod start;
-mod tail;
 
 #[cfg(test)]
 mod tests;
@@ -16,11 +15,11 @@ mod tests;
 pub use head::Head;
 pub use io::{Free, Input, Places, Promise, Refusal};
 
+use super::open_end::{self, OpenEnd};
 use super::outbox::Outbox;
-use super::store::{StoreError, Transaction};
+use super::store::{Place, StoreError, Transaction};
 use super::{Now, RequestId};
 use crate::note::SigningKey;
-use tail::OpenEnd;
 
 /// How a ledger behaves; fixed for one start.
 #[derive(Clone, Debug)]
@@ -44,12 +43,21 @@ pub struct Ledger {
 }
 
 /// One step in progress.
-struct Step<'a, T> {
-    now: Now,
-    tx: &'a mut T,
-    head: Head,
+pub(crate) struct Step<'a, T> {
+    pub(crate) now: Now,
+    pub(crate) tx: &'a mut T,
+    pub(crate) head: Head,
     open: OpenEnd,
-    out: Outbox<Promise, Free>,
+    pub(crate) out: Outbox<Promise, Free>,
+    /// The head as it is stored: written again only if it changed.
+    stored: Head,
+}
+
+/// Where a step can be rolled back to.
+pub(crate) struct Mark {
+    head: Head,
+    open: open_end::Mark,
+    out: (usize, usize),
 }
 
 impl Ledger {
@@ -57,6 +65,18 @@ impl Ledger {
     #[must_use]
     pub fn new(config: Config, log_key: SigningKey) -> Self {
         Self { config, log_key }
+    }
+
+    /// The ledger's origin.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.config.origin
+    }
+
+    /// The key that signs digests.
+    #[must_use]
+    pub fn log_key(&self) -> &SigningKey {
+        &self.log_key
     }
 
     /// Takes `inputs` in order, each in its own savepoint, then signs if a digest is due.
@@ -70,36 +90,29 @@ impl Ledger {
         tx: &mut T,
         inputs: Vec<Input>,
     ) -> Result<(Outbox<Promise, Free>, Head), StoreError> {
-        let head = Head::load(tx)?;
-        let mut step = Step {
-            now,
-            tx,
-            head,
-            open: OpenEnd::default(),
-            out: Outbox::default(),
-        };
+        let mut step = self.begin(now, tx)?;
         step.close_days(&self.config)?;
         for input in inputs {
-            let mark = (step.head.clone(), step.open.mark(), step.out.mark());
-            step.tx.savepoint()?;
-            match step.take(&self.config, input) {
-                Ok(()) => step.tx.keep_savepoint()?,
-                Err(Stop::Refused(request, refusal)) => {
-                    step.tx.undo_savepoint()?;
-                    step.head = mark.0;
-                    step.open.roll_back(mark.1);
-                    step.out.roll_back(mark.2);
-                    step.out.free(Free::Refused { request, refusal });
-                }
-                Err(Stop::Store(error)) => return Err(error),
-            }
+            step.take_alone(self, input)?;
         }
-        step.open.write(step.tx)?;
-        if self.config.solo {
-            step.sign_if_due(&self.config, &self.log_key)?;
-        }
-        step.head.store(step.tx)?;
-        Ok((step.out, step.head))
+        step.finish(self)
+    }
+
+    /// Begins a step.
+    pub(crate) fn begin<'a, T: Transaction>(
+        &self,
+        now: Now,
+        tx: &'a mut T,
+    ) -> Result<Step<'a, T>, StoreError> {
+        let head = Head::load(tx)?;
+        Ok(Step {
+            now,
+            tx,
+            stored: head.clone(),
+            head,
+            open: OpenEnd::of(Place::OWN),
+            out: Outbox::default(),
+        })
     }
 }
 
@@ -118,6 +131,91 @@ impl From<StoreError> for Stop {
 }
 
 impl<T: Transaction> Step<'_, T> {
+    /// Takes one input in a savepoint of its own: a refused one leaves nothing behind but its refusal.
+    pub(crate) fn take_alone(&mut self, ledger: &Ledger, input: Input) -> Result<(), StoreError> {
+        let mark = self.mark()?;
+        match self.take(&ledger.config, input) {
+            Ok(()) => self.tx.keep_savepoint(),
+            Err(Stop::Refused(request, refusal)) => {
+                self.undo(mark)?;
+                self.out.free(Free::Refused { request, refusal });
+                Ok(())
+            }
+            Err(Stop::Store(error)) => Err(error),
+        }
+    }
+
+    /// Opens a savepoint. Entries of this step that are not written yet are part of it.
+    pub(crate) fn mark(&mut self) -> Result<Mark, StoreError> {
+        self.tx.savepoint()?;
+        Ok(Mark {
+            head: self.head.clone(),
+            open: self.open.mark(),
+            out: self.out.mark(),
+        })
+    }
+
+    /// Goes back to where the savepoint was opened.
+    pub(crate) fn undo(&mut self, mark: Mark) -> Result<(), StoreError> {
+        self.tx.undo_savepoint()?;
+        self.head = mark.head;
+        self.open.roll_back(mark.open);
+        self.out.roll_back(mark.out);
+        Ok(())
+    }
+
+    /// Closes ended days with the ledger's own configuration.
+    #[allow(dead_code, reason = "used by the federation, which comes next")]
+    pub(crate) fn close_ended_days(&mut self, ledger: &Ledger) -> Result<(), StoreError> {
+        self.close_days(&ledger.config)
+    }
+
+    /// Appends an entry of the node's own.
+    #[allow(dead_code, reason = "used by the federation, which comes next")]
+    pub(crate) fn append_own(
+        &mut self,
+        ledger: &Ledger,
+        kind: &'static str,
+        body: crate::entry::json::Json,
+    ) -> Result<u64, StoreError> {
+        self.append_system(&ledger.config, kind, body)
+    }
+
+    /// Writes what was appended so far, so that rows can be read.
+    #[allow(dead_code, reason = "used by the federation, which comes next")]
+    pub(crate) fn write_entries(&mut self) -> Result<(), StoreError> {
+        self.open.write(self.tx)
+    }
+
+    /// Writes what the step changed; on its own the ledger signs first.
+    pub(crate) fn finish(
+        mut self,
+        ledger: &Ledger,
+    ) -> Result<(Outbox<Promise, Free>, Head), StoreError> {
+        self.open.write(self.tx)?;
+        if ledger.config.solo {
+            self.sign_if_due(&ledger.config, &ledger.log_key)?;
+        }
+        if self.head != self.stored {
+            self.head.store(self.tx)?;
+        }
+        Ok((self.out, self.head))
+    }
+
+    /// Rows below `through` are in files, re-read and re-hashed: drop them (R10).
+    fn flushed(&mut self, through: u64) -> Result<(), StoreError> {
+        use crate::tlog::tile::TILE_WIDTH;
+        if through <= self.head.flushed
+            || through > self.head.size()
+            || !through.is_multiple_of(TILE_WIDTH)
+        {
+            return Ok(());
+        }
+        open_end::drop_flushed(self.tx, Place::OWN, through)?;
+        self.head.flushed = through;
+        Ok(())
+    }
+
     fn take(&mut self, config: &Config, input: Input) -> Result<(), Stop> {
         match input {
             Input::Append { request, batch } => self.append(request, batch),

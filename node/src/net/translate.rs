@@ -1,0 +1,353 @@
+//! From libp2p's events to ours. Each is recorded in the tables first and told to the caller second.
+//! It starts nothing that waits.
+
+use std::time::Instant;
+
+use libp2p::core::ConnectedPoint;
+use libp2p::gossipsub::{self, MessageAcceptance};
+use libp2p::request_response::{self, Message};
+use libp2p::swarm::{ConnectionId, DialError, ListenError, SwarmEvent};
+use libp2p::{PeerId, connection_limits, identify, memory_connection_limits, ping};
+
+use super::api::{GossipId, InboundId, NetEvent, Protocol, RequestFailure};
+use super::behaviour::{BehaviourEvent, MembersOnlyEvent};
+use super::codec::{Frame, TooLong};
+use super::door::Refusal;
+use super::event_loop::EventLoop;
+use super::gate::GateEvent;
+use super::peers::Ended;
+use super::requests;
+
+type Channel = request_response::ResponseChannel<Frame>;
+type RequestEvent = request_response::Event<Frame, Frame>;
+
+impl EventLoop {
+    pub(super) fn translate(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        match event {
+            SwarmEvent::Behaviour(event) => self.behaviour_event(event),
+            SwarmEvent::NewListenAddr { address, .. } => self.emit(NetEvent::Listening(address)),
+            SwarmEvent::ConnectionEstablished {
+                peer_id,
+                connection_id,
+                endpoint,
+                ..
+            } => {
+                let dialed = matches!(endpoint, ConnectedPoint::Dialer { .. });
+                let address = endpoint.get_remote_address().to_string();
+                self.peers
+                    .established(peer_id, connection_id, dialed, address, Instant::now());
+            }
+            SwarmEvent::ConnectionClosed {
+                peer_id,
+                connection_id,
+                cause,
+                ..
+            } => {
+                let reason = cause.map_or_else(
+                    || "closed by this node".to_owned(),
+                    |cause| cause.to_string(),
+                );
+                self.connection_closed(peer_id, connection_id, reason);
+            }
+            SwarmEvent::IncomingConnectionError { peer_id, error, .. } => {
+                self.not_let_in(peer_id, &error)
+            }
+            SwarmEvent::OutgoingConnectionError {
+                peer_id: Some(peer),
+                error,
+                ..
+            } => {
+                if is_duplicate(&error) {
+                    self.peers.dial_failed(&peer, Instant::now());
+                } else {
+                    self.dial_failed(peer, describe(&error));
+                }
+            }
+            SwarmEvent::ListenerError { error, .. } => {
+                tracing::warn!(%error, "a listener had an error")
+            }
+            SwarmEvent::ListenerClosed {
+                addresses, reason, ..
+            } => {
+                tracing::error!(?addresses, ?reason, "no longer listening");
+            }
+            _ => {}
+        }
+    }
+
+    fn behaviour_event(&mut self, event: BehaviourEvent) {
+        match event {
+            // The first thing said on every connection: proof that the other end accepted it.
+            BehaviourEvent::Identify(identify::Event::Received {
+                peer_id,
+                connection_id,
+                ..
+            }) => {
+                self.spoke(peer_id, connection_id);
+            }
+            BehaviourEvent::Ping(ping::Event {
+                peer,
+                connection,
+                result,
+            }) => {
+                let rtt = match result {
+                    Ok(rtt) => Some(rtt),
+                    Err(ping::Failure::Timeout) => None,
+                    Err(_) => return,
+                };
+                if self.peers.pinged(&peer, connection, rtt) {
+                    tracing::info!(%peer, "closing a connection that no longer answers pings");
+                    self.swarm.close_connection(connection);
+                }
+            }
+            BehaviourEvent::Hello(event) => self.request_event(Protocol::Hello, event),
+            BehaviourEvent::Join(event) => self.request_event(Protocol::Join, event),
+            BehaviourEvent::Gate(GateEvent::Inner(MembersOnlyEvent::Sync(event))) => {
+                self.request_event(Protocol::Sync, event);
+            }
+            BehaviourEvent::Gate(GateEvent::Inner(MembersOnlyEvent::Gossip(event))) => {
+                self.gossip_event(event)
+            }
+            BehaviourEvent::Gate(GateEvent::Overrun(peer)) => {
+                self.refused(Some(peer), "too many streams before hello")
+            }
+            _ => {}
+        }
+    }
+
+    fn spoke(&mut self, peer: PeerId, connection: ConnectionId) {
+        let Some(began) = self.peers.spoke(&peer, connection) else {
+            return;
+        };
+        for doomed in began.doomed {
+            self.swarm.close_connection(doomed);
+        }
+        self.swarm.behaviour_mut().door.settle(&peer);
+        self.emit(NetEvent::Up {
+            peer,
+            dialed: began.dialed,
+            address: began.address,
+        });
+    }
+
+    fn connection_closed(&mut self, peer: PeerId, connection: ConnectionId, reason: String) {
+        match self.peers.closed(&peer, connection, Instant::now()) {
+            Ended::Session(rest) => {
+                // What remains, if anything, belongs to no session; the next dial starts a clean one.
+                for connection in rest {
+                    self.swarm.close_connection(connection);
+                }
+                self.unpark(&peer);
+                self.emit(NetEvent::Down { peer, reason });
+            }
+            Ended::Attempt(true) => {
+                self.emit(NetEvent::DialFailed {
+                    peer,
+                    error: format!("connected, then refused: {reason}"),
+                });
+            }
+            Ended::Attempt(false) => {}
+            Ended::Spare => self.unpark(&peer),
+        }
+    }
+
+    fn not_let_in(&mut self, peer: Option<PeerId>, error: &ListenError) {
+        let why = match error {
+            ListenError::Denied { cause } => {
+                if let Some(refusal) = cause.downcast_ref::<Refusal>() {
+                    if *refusal == Refusal::Duplicate {
+                        self.duplicate(peer);
+                        return;
+                    }
+                    refusal.label()
+                } else if cause
+                    .downcast_ref::<connection_limits::Exceeded>()
+                    .is_some()
+                {
+                    "connection limit"
+                } else if cause
+                    .downcast_ref::<memory_connection_limits::MemoryUsageLimitExceeded>()
+                    .is_some()
+                {
+                    "memory limit"
+                } else {
+                    "denied"
+                }
+            }
+            ListenError::LocalPeerId { .. } => "our own transport key",
+            _ => "handshake failed",
+        };
+        self.refused(peer, why);
+    }
+
+    fn duplicate(&mut self, peer: Option<PeerId>) {
+        let Some(peer) = peer else { return };
+        if self.peers.is_stale(&peer, Instant::now()) {
+            tracing::info!(%peer, "ending a session that the peer no longer knows: it dialled again");
+            self.disconnect(peer);
+        }
+    }
+
+    fn request_event(&mut self, protocol: Protocol, event: RequestEvent) {
+        match event {
+            request_response::Event::Message {
+                peer,
+                connection_id,
+                message,
+            } => {
+                self.spoke(peer, connection_id);
+                match message {
+                    Message::Request {
+                        request_id,
+                        request,
+                        channel,
+                    } => {
+                        let id = InboundId {
+                            protocol,
+                            request: request_id,
+                        };
+                        self.inbound(peer, id, request, channel);
+                    }
+                    Message::Response {
+                        request_id,
+                        response,
+                    } => {
+                        if let Some(asked) = self.requests.answered(protocol, request_id) {
+                            let result =
+                                response.map_err(|TooLong| RequestFailure::ResponseTooLarge);
+                            self.emit(NetEvent::Response {
+                                peer,
+                                id: asked.id,
+                                protocol,
+                                result,
+                            });
+                        }
+                    }
+                }
+            }
+            request_response::Event::OutboundFailure {
+                peer,
+                request_id,
+                error,
+                ..
+            } => {
+                if let Some(asked) = self.requests.answered(protocol, request_id) {
+                    let result = Err(requests::failure(error));
+                    self.emit(NetEvent::Response {
+                        peer,
+                        id: asked.id,
+                        protocol,
+                        result,
+                    });
+                }
+            }
+            request_response::Event::InboundFailure {
+                peer,
+                request_id,
+                error,
+                ..
+            } => {
+                self.requests.finished(InboundId {
+                    protocol,
+                    request: request_id,
+                });
+                tracing::debug!(%peer, ?protocol, %error, "a request ended without an answer");
+            }
+            request_response::Event::ResponseSent { request_id, .. } => {
+                self.requests.finished(InboundId {
+                    protocol,
+                    request: request_id,
+                });
+            }
+        }
+    }
+
+    /// Letting the channel go closes the stream without an answer.
+    fn inbound(&mut self, peer: PeerId, id: InboundId, request: Frame, channel: Channel) {
+        let protocol = id.protocol;
+        match request {
+            Err(TooLong) => {
+                // An error means that the peer has given up already.
+                let _late = self
+                    .swarm
+                    .behaviour_mut()
+                    .requests(protocol)
+                    .send_response(channel, Err(TooLong));
+                self.refused(Some(peer), "oversized request");
+            }
+            Ok(_) if protocol == Protocol::Sync && !self.peers.is_admitted(&peer) => {
+                self.refused(Some(peer), "sync before hello");
+            }
+            Ok(bytes) => {
+                if self.requests.received(id, peer, channel) {
+                    self.emit(NetEvent::Request {
+                        peer,
+                        id,
+                        protocol,
+                        bytes,
+                    });
+                } else {
+                    self.refused(Some(peer), "too many requests at once");
+                }
+            }
+        }
+    }
+
+    fn gossip_event(&mut self, event: gossipsub::Event) {
+        match event {
+            gossipsub::Event::Message {
+                propagation_source: from,
+                message_id,
+                message,
+            } => {
+                let id = <[u8; 20]>::try_from(message_id.0.as_slice()).map(GossipId);
+                match (self.topics.of_hash(&message.topic), id) {
+                    (Some(topic), Ok(id)) if self.peers.is_admitted(&from) => {
+                        self.emit(NetEvent::Gossip {
+                            from,
+                            id,
+                            topic,
+                            bytes: message.data,
+                        });
+                    }
+                    // Its session ended while the message was on its way.
+                    _ => self.judge(&message_id, &from, MessageAcceptance::Ignore),
+                }
+            }
+            gossipsub::Event::Subscribed {
+                peer_id: peer,
+                topic,
+            } => {
+                if let Some(topic) = self.topics.of_hash(&topic) {
+                    self.emit(NetEvent::Subscribed { peer, topic });
+                }
+            }
+            gossipsub::Event::GossipsubNotSupported { peer_id } => {
+                tracing::warn!(peer = %peer_id, "an admitted peer does not speak gossipsub");
+            }
+            gossipsub::Event::SlowPeer { peer_id, .. } => {
+                tracing::info!(peer = %peer_id, "gossip to this peer is dropped: it reads too slowly");
+            }
+            gossipsub::Event::Unsubscribed { .. } => {}
+        }
+    }
+}
+
+/// Our own dial met a connection that came in meanwhile: nothing failed.
+fn is_duplicate(error: &DialError) -> bool {
+    let DialError::Denied { cause } = error else {
+        return false;
+    };
+    cause.downcast_ref::<Refusal>() == Some(&Refusal::Duplicate)
+}
+
+/// libp2p's own text does not say what a denial was about.
+fn describe(error: &DialError) -> String {
+    match error {
+        DialError::Denied { cause } => match cause.downcast_ref::<Refusal>() {
+            Some(refusal) => refusal.to_string(),
+            None => format!("denied by a limit: {cause:?}"),
+        },
+        error => error.to_string(),
+    }
+}

@@ -1,0 +1,262 @@
+//! Bodies of the sync protocol 1.0, frozen: a change is a new version beside this one, never an edit.
+//! Data only. Which of them are signed envelopes and which stand for themselves is said at [`Kind`].
+
+use super::codec::{Bytes, Decode, Encode, List, Text};
+use super::header::MemberId;
+use crate::tlog::hash::Hash;
+
+/// Longest note in a body: a digest with the lines of 64 towers.
+pub const MAX_NOTE_BYTES: usize = 16 << 10;
+/// Longest envelope that is carried as evidence.
+pub const MAX_EVIDENCE_BYTES: usize = 16 << 10;
+/// Most ledgers or disks in one body: the members of a federation.
+pub const MAX_MEMBERS: usize = 64;
+
+/// Kinds of frames in sync 1.0. "Envelope" kinds are signed by their sender, "plain" ones are judged by their content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u16)]
+pub enum Kind {
+    /// Envelope to the topic [`PREPARE_TOPIC`], [`Prepare`]; the entries follow in bundle form.
+    Prepare = 1,
+    /// Envelope, [`Prepared`]: the entries are durable. A promise.
+    Prepared = 2,
+    /// Envelope, [`Refused`].
+    Refused = 3,
+    /// Plain: a signed digest, as a request or by gossip.
+    Digest = 4,
+    /// Plain: the digest with the lines of its tower. A promise.
+    Acks = 5,
+    /// Envelope to the topic [`RECOVER_TOPIC`], [`Recover`].
+    Recover = 6,
+    /// Envelope, [`Recovered`]. A promise.
+    Recovered = 7,
+    /// Envelope with a stream counter and a token, [`Marks`].
+    Marks = 8,
+    /// Envelope, [`Marked`]. A promise.
+    Marked = 9,
+    /// Envelope, [`Get`].
+    Get = 10,
+    /// Plain, [`Entries`]; the entries follow in bundle form.
+    Entries = 11,
+    /// Plain, [`Heads`], by gossip.
+    Heads = 12,
+}
+
+impl Kind {
+    /// The kind with this number.
+    #[must_use]
+    pub fn from_number(number: u16) -> Option<Self> {
+        const ALL: [Kind; 12] = [
+            Kind::Prepare,
+            Kind::Prepared,
+            Kind::Refused,
+            Kind::Digest,
+            Kind::Acks,
+            Kind::Recover,
+            Kind::Recovered,
+            Kind::Marks,
+            Kind::Marked,
+            Kind::Get,
+            Kind::Entries,
+            Kind::Heads,
+        ];
+        ALL.into_iter().find(|kind| kind.number() == number)
+    }
+
+    /// The number on the wire.
+    #[must_use]
+    pub fn number(self) -> u16 {
+        self as u16
+    }
+}
+
+/// Destination of every prepare: all towers get the same bytes, so that one can show them to another.
+pub const PREPARE_TOPIC: &str = "prepare";
+/// Destination of every recovery query.
+pub const RECOVER_TOPIC: &str = "recover";
+
+/// The disk of a tower, by a random id that is renewed with every restore (R1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub struct DiskRef {
+    /// The tower.
+    pub member: MemberId,
+    /// Its disk id.
+    pub disk: [u8; 16],
+}
+
+/// "I am about to sign a digest of `to` entries with this root: hold them" (R1). The incarnation is in the header.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Prepare {
+    /// The ledger.
+    pub origin: Text<200>,
+    /// Tells two starts with one incarnation number apart.
+    pub instance: [u8; 16],
+    /// Size of the ledger with all entries that follow.
+    pub to: u64,
+    /// Root at `to`.
+    pub root: Hash,
+    /// Disks of the towers whose answers this incarnation rests on.
+    pub rests_on: List<DiskRef, MAX_MEMBERS>,
+}
+
+/// "I hold it durably, under this incarnation, and refuse lower ones" (R1).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Prepared {
+    /// The ledger.
+    pub origin: Text<200>,
+    /// The incarnation it holds the entries under.
+    pub incarnation: u64,
+    /// Its instance.
+    pub instance: [u8; 16],
+    /// Entries held.
+    pub to: u64,
+    /// Root at `to`.
+    pub root: Hash,
+    /// The disk that holds them.
+    pub disk: [u8; 16],
+}
+
+/// Why a tower refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Reason {
+    /// A higher incarnation was promised; the evidence is the factory's own message (R1).
+    HigherIncarnation,
+    /// It rests on a disk that was replaced (R1).
+    ReplacedDisk,
+    /// Entries before those sent are missing: `held` says where to begin.
+    Gap,
+    /// A newer signed digest was seen; the evidence is that note (R3).
+    BelowDigest,
+    /// The entries do not lead to the root.
+    OtherRoot,
+    /// Restored or recovering: it promises nothing yet (R3).
+    Recovering,
+    /// It conflicts with a digest that was signed: no acks for this ledger (R5).
+    Conflict,
+    /// More than a tower takes unsigned.
+    TooMuch,
+    /// Not a tower of this ledger, or not its factory.
+    NotYours,
+    /// The message cannot be read, or breaks a rule.
+    Bad,
+}
+
+/// A refusal.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Refused {
+    /// The ledger.
+    pub origin: Text<200>,
+    /// Why.
+    pub reason: Reason,
+    /// Entries held and covered by a digest, for [`Reason::Gap`].
+    pub held: u64,
+    /// What the factory itself signed that stands against it; empty otherwise.
+    pub evidence: Bytes<MAX_EVIDENCE_BYTES>,
+}
+
+/// "What do you know of me, and promise to refuse lower incarnations" (R1, R3).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Recover {
+    /// The ledger.
+    pub origin: Text<200>,
+    /// This start.
+    pub instance: [u8; 16],
+    /// Random; the answer repeats it.
+    pub nonce: [u8; 16],
+}
+
+/// An unsigned tail that a tower holds.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Tail {
+    /// Entries.
+    pub size: u64,
+    /// Root.
+    pub root: Hash,
+    /// Incarnation it is held under.
+    pub incarnation: u64,
+    /// The factory's prepare envelope for exactly this.
+    pub prepare: Bytes<MAX_EVIDENCE_BYTES>,
+}
+
+/// Answer to [`Recover`]: promise and state of one transaction.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Recovered {
+    /// The ledger.
+    pub origin: Text<200>,
+    /// The promised incarnation.
+    pub incarnation: u64,
+    /// Its instance.
+    pub instance: [u8; 16],
+    /// Repeated.
+    pub nonce: [u8; 16],
+    /// Whether this tower has still to catch up after a restore: the answer does not count then.
+    pub restored: bool,
+    /// The disk of this answer.
+    pub disk: [u8; 16],
+    /// The newest signed digest seen, as a note; empty if none.
+    pub digest: Bytes<MAX_NOTE_BYTES>,
+    /// Entries held that a digest covers.
+    pub held: u64,
+    /// The unsigned tail beyond.
+    pub tail: Option<Tail>,
+    /// Disks of other towers as known here.
+    pub disks: List<DiskRef, MAX_MEMBERS>,
+}
+
+/// "What did you see of the ledgers I watch, and of my acks" (R3, towers).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Marks {
+    /// Random; the answer repeats it.
+    pub nonce: [u8; 16],
+    /// The asker's disk, which is to be noted.
+    pub disk: [u8; 16],
+}
+
+/// What a node saw of one ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Mark {
+    /// The newest digest, with whatever lines are known, the asker's among them.
+    pub digest: Bytes<MAX_NOTE_BYTES>,
+}
+
+/// Answer to [`Marks`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Marked {
+    /// Repeated.
+    pub nonce: [u8; 16],
+    /// Whether the answering tower has itself to catch up: it does not count then.
+    pub restored: bool,
+    /// One per ledger.
+    pub marks: List<Mark, MAX_MEMBERS>,
+}
+
+/// What is asked for by [`Kind::Get`]: entries of a ledger with a proof.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Get {
+    /// The ledger.
+    pub origin: Text<200>,
+    /// First entry.
+    pub from: u64,
+    /// Entries wanted at most.
+    pub count: u32,
+    /// Size of the tree that the answer is to be proved against.
+    pub tree_size: u64,
+}
+
+/// Head of the answer to [`Get`]; the entries follow in bundle form.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Entries {
+    /// First entry.
+    pub from: u64,
+    /// One past the last entry; equal to `from`: not held here.
+    pub to: u64,
+    /// Consistency proof from `to` to the asked tree size (RFC 9162).
+    pub proof: List<Hash, 64>,
+}
+
+/// The newest digests a tower knows, each with its own lines; gossiped at most once a second.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Heads {
+    /// Notes.
+    pub notes: List<Bytes<MAX_NOTE_BYTES>, MAX_MEMBERS>,
+}
