@@ -1,33 +1,41 @@
-//! The flusher (R10): writes full tiles and bundles to temporary names, syncs them in one batch, renames them, syncs the
-//! directories, reads them back and hashes them again, and only then lets the writer drop the rows.
+//! The flusher (R10): writes full tiles and bundles of every ledger here to temporary names, syncs them in one batch,
+//! renames them, syncs the directories, reads them back and hashes them again, and only then lets the writer drop the rows.
 
 use crate::disk::Disk;
-use crate::store::{Layout, Reader};
-use crate::writer::Writer;
-use belfry_protocol::engine::ledger::Head;
+use crate::store::{Layout, LedgerView, Placed, Reader};
+use crate::writer::{Flush, Writer};
 use belfry_protocol::engine::store::StoreError;
 use belfry_protocol::tlog::bundle;
 use belfry_protocol::tlog::compact::CompactRange;
 use belfry_protocol::tlog::hash::{Hash, leaf_hash};
 use belfry_protocol::tlog::tile::{Bundle, MAX_TILE_LEVEL, TILE_WIDTH, Tile, hashes_at};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// Bundles written per round: one batch of syncs covers them all.
+/// Bundles written per round, shared by the ledgers that have any: one batch of syncs covers them all.
 const BUNDLES_PER_ROUND: u64 = 128;
 /// Pause after a failed round, e.g. on a full disk.
 const RETRY: Duration = Duration::from_secs(1);
-/// Longest pause between two looks at the ledger.
-const LOOK: Duration = Duration::from_millis(200);
+/// Pause between two looks at the own ledger.
+const LOOK: Duration = Duration::from_millis(20);
+/// Pause between two looks at the mirrored ledgers, whose rows are read for it.
+const LOOK_AT_MIRRORS: Duration = Duration::from_millis(200);
 
-/// Writes what is full in `reader`'s ledger to files, at most one round.
+/// Writes what is full to files.
 pub(crate) struct Flusher {
     reader: Reader,
     layout: Layout,
     disk: Arc<dyn Disk>,
+}
+
+/// What a round writes of one ledger.
+struct Part<'a> {
+    view: LedgerView<'a>,
+    flush: Flush,
+    files: Vec<Planned>,
 }
 
 /// One file of a round.
@@ -40,8 +48,8 @@ struct Planned {
 enum Content {
     /// A bundle; its leaf hashes are in the next tile of the round.
     Bundle(Vec<u8>),
-    /// A hash tile, and the node it must hash to.
-    Tile(Vec<Hash>),
+    /// A hash tile.
+    Tile(Tile, Vec<Hash>),
 }
 
 impl Flusher {
@@ -68,96 +76,119 @@ impl Flusher {
 
     fn run(&self, writer: &Writer) {
         let published = writer.published();
+        // As of which commit, and when, the rows of all ledgers were looked at.
+        let mut looked: Option<(u64, Instant)> = None;
         loop {
             // The sender lives in the writer thread: gone means that the writer ended.
             if published.has_changed().is_err() {
                 return;
             }
-            let (size, flushed) = {
+            let (own_waits, commits) = {
                 let now = published.borrow();
-                (now.size, now.flushed)
+                (now.tiles_wait(), now.commits)
             };
-            if size / TILE_WIDTH == flushed / TILE_WIDTH {
-                std::thread::sleep(LOOK.min(Duration::from_millis(20)));
+            let due = looked
+                .is_none_or(|(as_of, at)| as_of != commits && at.elapsed() >= LOOK_AT_MIRRORS);
+            if !own_waits && !due {
+                std::thread::sleep(LOOK);
                 continue;
             }
+            looked = Some((commits, Instant::now()));
             match self.round() {
-                Ok(Some(through)) => {
-                    writer.flushed(through);
-                    self.await_writer(writer, through);
+                Ok(flushed) if flushed.is_empty() => std::thread::sleep(LOOK),
+                Ok(flushed) => {
+                    writer.flushed(flushed);
+                    while writer.is_flushing() {
+                        std::thread::sleep(Duration::from_micros(500));
+                    }
+                    // There may be more.
+                    looked = None;
                 }
-                Ok(None) => std::thread::sleep(LOOK),
                 Err(error) => {
                     tracing::error!(%error, "tiles could not be written; trying again");
                     std::thread::sleep(RETRY);
+                    looked = None;
                 }
             }
         }
     }
 
-    fn await_writer(&self, writer: &Writer, through: u64) {
-        let published = writer.published();
-        while published.has_changed().is_ok() && published.borrow().flushed < through {
-            std::thread::sleep(Duration::from_micros(500));
-        }
-    }
-
-    /// Writes one round; returns the new flushed index, or `None` if nothing is full.
+    /// Writes one round of every ledger that has full bundles, and returns how far each is flushed then.
     ///
     /// # Errors
     /// When the disk fails or what was written does not read back.
-    pub(crate) fn round(&self) -> Result<Option<u64>, StoreError> {
-        let head = self.reader.head()?;
-        let first = head.flushed / TILE_WIDTH;
-        let end = (head.size() / TILE_WIDTH).min(first + BUNDLES_PER_ROUND);
-        if end == first {
-            return Ok(None);
+    pub(crate) fn round(&self) -> Result<Vec<Flush>, StoreError> {
+        let parts = self.plan_all()?;
+        if parts.is_empty() {
+            return Ok(Vec::new());
         }
-        let planned = self.plan(&head, first, end)?;
         let io = |error: std::io::Error| match error.kind() {
             std::io::ErrorKind::StorageFull => StoreError::Full(error.to_string()),
             _ => StoreError::Io(error.to_string()),
         };
-        for file in &planned {
+        let files = || parts.iter().flat_map(|part| &part.files);
+        for file in files() {
             let bytes = match &file.content {
                 Content::Bundle(bytes) => bytes.clone(),
-                Content::Tile(hashes) => hashes.iter().flat_map(|hash| hash.0).collect(),
+                Content::Tile(_, hashes) => hashes.iter().flat_map(|hash| hash.0).collect(),
             };
             self.disk.write(&file.temporary, &bytes).map_err(io)?;
         }
-        let temporary: Vec<PathBuf> = planned.iter().map(|file| file.temporary.clone()).collect();
+        let temporary: Vec<PathBuf> = files().map(|file| file.temporary.clone()).collect();
         self.disk.sync_files(&temporary).map_err(io)?;
-        // The first flush makes `tiles/` itself, whose name is in the data directory.
+        // The first flush makes `tiles/` or `mirror/` itself, whose name is in the data directory.
         let mut dirs = BTreeSet::from([self.layout.dir().to_path_buf()]);
-        for file in &planned {
+        for file in files() {
             self.disk.rename(&file.temporary, &file.name).map_err(io)?;
             // Every directory up to the root may be new.
-            let above = file
-                .name
-                .ancestors()
-                .skip(1)
-                .take_while(|dir| dir.starts_with(self.layout.tiles()));
-            dirs.extend(above.map(std::path::Path::to_path_buf));
+            let above = file.name.ancestors().skip(1);
+            let new = above.take_while(|dir| *dir != self.layout.dir());
+            dirs.extend(new.map(Path::to_path_buf));
         }
         self.disk.sync_dirs(&dirs).map_err(io)?;
-        self.read_back(&planned)?;
-        Ok(Some(end * TILE_WIDTH))
+        let (mut flushed, mut failed) = (Vec::new(), None);
+        for part in parts {
+            match self.read_back(&part) {
+                Ok(()) => flushed.push(part.flush),
+                Err(error) => failed = Some(named(&part.flush.origin, error)),
+            }
+        }
+        settle(flushed, failed)
     }
 
-    fn plan(&self, head: &Head, first: u64, end: u64) -> Result<Vec<Planned>, StoreError> {
-        let mut planned = Vec::new();
+    /// What to write next of all ledgers. One that is damaged does not keep the others from being written.
+    fn plan_all(&self) -> Result<Vec<Part<'_>>, StoreError> {
+        let mut ledgers = self.reader.ledgers()?;
+        ledgers.retain(|placed| placed.waiting() > 0);
+        let busy = ledgers.len() as u64;
+        let share = (BUNDLES_PER_ROUND / busy.max(1)).max(1);
+        let (mut parts, mut failed) = (Vec::new(), None);
+        for placed in ledgers {
+            let origin = placed.origin.clone();
+            match self.plan(placed, share) {
+                Ok(part) => parts.push(part),
+                Err(error) => failed = Some(named(&origin, error)),
+            }
+        }
+        settle(parts, failed)
+    }
+
+    fn plan(&self, placed: Placed, share: u64) -> Result<Part<'_>, StoreError> {
+        let view = self.reader.ledger(&placed);
+        let first = placed.flushed / TILE_WIDTH;
+        let end = (placed.flushable / TILE_WIDTH).min(first + share);
+        let mut files = Vec::new();
         let mut add = |name: PathBuf, content: Content| {
-            let temporary = self.layout.tiles_tmp().join(planned.len().to_string());
-            planned.push(Planned {
+            // Below the ledger's own root, so that the temporary names of two ledgers are never the same.
+            let temporary = view.root().tmp().join(files.len().to_string());
+            files.push(Planned {
                 name,
                 temporary,
                 content,
             });
         };
         for index in first..end {
-            let runs = self
-                .reader
-                .tail(index * TILE_WIDTH, (index + 1) * TILE_WIDTH)?;
+            let runs = view.tail(index * TILE_WIDTH, (index + 1) * TILE_WIDTH)?;
             let leaves: Vec<Hash> = runs.iter().flat_map(|run| run.leaves.clone()).collect();
             if leaves.len() as u64 != TILE_WIDTH {
                 return Err(StoreError::Damaged(format!(
@@ -166,48 +197,39 @@ impl Flusher {
                 )));
             }
             let bytes = runs.into_iter().flat_map(|run| run.bundle).collect();
-            add(
-                self.layout.bundle(Bundle { index, width: 256 }),
-                Content::Bundle(bytes),
-            );
-            add(
-                self.layout.tile(Tile {
-                    level: 0,
-                    index,
-                    width: 256,
-                }),
-                Content::Tile(leaves),
-            );
+            let name = view.root().bundle(Bundle { index, width: 256 });
+            add(name, Content::Bundle(bytes));
+            let tile = full(0, index);
+            add(view.root().tile(tile), Content::Tile(tile, leaves));
         }
+        let through = end * TILE_WIDTH;
         for level in 1..=MAX_TILE_LEVEL {
             // As many full tiles as there are hashes on the level above.
-            for index in hashes_at(level + 1, head.flushed)..hashes_at(level + 1, end * TILE_WIDTH)
-            {
-                let hashes = self.reader.edge(level, index)?.unwrap_or_default();
+            for index in hashes_at(level + 1, placed.flushed)..hashes_at(level + 1, through) {
+                let hashes = view.edge(level, index)?.unwrap_or_default();
                 if hashes.len() as u64 != TILE_WIDTH {
                     return Err(StoreError::Damaged(format!(
                         "unflushed tile {level}/{index} is not full"
                     )));
                 }
-                add(
-                    self.layout.tile(Tile {
-                        level,
-                        index,
-                        width: 256,
-                    }),
-                    Content::Tile(hashes),
-                );
+                let tile = full(level, index);
+                add(view.root().tile(tile), Content::Tile(tile, hashes));
             }
         }
-        Ok(planned)
+        let flush = Flush {
+            place: placed.place,
+            origin: placed.origin,
+            through,
+        };
+        Ok(Part { view, flush, files })
     }
 
     /// Reads everything back and hashes it: entries to leaf tile, leaf tile to the node the engine computed.
-    fn read_back(&self, planned: &[Planned]) -> Result<(), StoreError> {
+    fn read_back(&self, part: &Part<'_>) -> Result<(), StoreError> {
         let damaged =
             |path: &PathBuf, what: &str| StoreError::Damaged(format!("{}: {what}", path.display()));
         let mut leaves: Option<Vec<Hash>> = None;
-        for file in planned {
+        for file in &part.files {
             let bytes = self
                 .disk
                 .read(&file.name)
@@ -218,7 +240,7 @@ impl Flusher {
                     let hashes: Result<Vec<Hash>, _> = entries.collect();
                     leaves = Some(hashes.map_err(|error| damaged(&file.name, &error.to_string()))?);
                 }
-                Content::Tile(written) => {
+                Content::Tile(_, written) => {
                     let same = bytes.len() == written.len() * 32
                         && bytes
                             .as_chunks::<32>()
@@ -235,41 +257,73 @@ impl Flusher {
                 }
             }
         }
-        self.compare_roots(planned)
-    }
-
-    /// The root of every written tile against the hash that the level above holds for it.
-    fn compare_roots(&self, planned: &[Planned]) -> Result<(), StoreError> {
-        for file in planned {
-            let Content::Tile(hashes) = &file.content else {
-                continue;
-            };
-            let Some((level, index)) = self.place(&file.name) else {
-                continue;
-            };
-            let mut range = CompactRange::default();
-            for hash in hashes {
-                range.push(*hash, |_| {});
-            }
-            let above = self
-                .reader
-                .edge(level + 1, index / TILE_WIDTH)?
-                .unwrap_or_default();
-            let position = usize::try_from(index % TILE_WIDTH).unwrap_or(0);
-            if level < MAX_TILE_LEVEL && above.get(position) != Some(&range.root()) {
-                return Err(StoreError::Damaged(format!(
-                    "tile {level}/{index} does not hash to the node above it"
-                )));
-            }
-        }
-        Ok(())
-    }
-
-    fn place(&self, name: &std::path::Path) -> Option<(u8, u64)> {
-        let path = name.strip_prefix(self.layout.tiles()).ok()?.to_str()?;
-        match belfry_protocol::tlog::tile::parse_path(path)? {
-            belfry_protocol::tlog::tile::Resource::Tile(tile) => Some((tile.level, tile.index)),
-            belfry_protocol::tlog::tile::Resource::Entries(_) => None,
-        }
+        compare_roots(part)
     }
 }
+
+/// The root of every written tile against the hash that the level above holds for it.
+fn compare_roots(part: &Part<'_>) -> Result<(), StoreError> {
+    for file in &part.files {
+        let Content::Tile(Tile { level, index, .. }, hashes) = &file.content else {
+            continue;
+        };
+        let mut range = CompactRange::default();
+        for hash in hashes {
+            range.push(*hash, |_| {});
+        }
+        let above = part.view.edge(level + 1, index / TILE_WIDTH)?;
+        let position = usize::try_from(index % TILE_WIDTH).unwrap_or(0);
+        let expected = above.as_ref().and_then(|above| above.get(position));
+        if *level < MAX_TILE_LEVEL && expected != Some(&range.root()) {
+            return Err(StoreError::Damaged(format!(
+                "tile {level}/{index} does not hash to the node above it"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn full(level: u8, index: u64) -> Tile {
+    Tile {
+        level,
+        index,
+        width: 256,
+    }
+}
+
+/// Says which mirrored ledger an error is about.
+fn named(origin: &str, error: StoreError) -> StoreError {
+    match error {
+        StoreError::Damaged(what) if !origin.is_empty() => {
+            StoreError::Damaged(format!("mirror of {origin}: {what}"))
+        }
+        other => other,
+    }
+}
+
+/// What succeeded goes on and the failure is told; if nothing succeeded, the failure is the result.
+fn settle<T>(done: Vec<T>, failed: Option<StoreError>) -> Result<Vec<T>, StoreError> {
+    match failed {
+        Some(error) if done.is_empty() => Err(error),
+        Some(error) => {
+            tracing::error!(%error, "tiles of one ledger could not be written; trying again");
+            Ok(done)
+        }
+        None => Ok(done),
+    }
+}
+
+/// Removes what an interrupted round left under temporary names; only at start.
+pub(crate) fn clear_temporary(layout: &Layout) {
+    let _ = std::fs::remove_dir_all(layout.own_root().tmp());
+    for mirror in std::fs::read_dir(layout.mirrors())
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let _ = std::fs::remove_dir_all(mirror.path().join("tmp"));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::disk::{Disk, RealDisk};
 use crate::exit::{Code, Failure};
-use crate::flusher::Flusher;
+use crate::flusher::{self, Flusher};
 use crate::lock::DirLock;
 use crate::store::{Layout, Reader, Store};
 use crate::writer::{Answer, Published, Request, Writer};
@@ -177,8 +177,7 @@ impl Node {
     /// Finishes what waits, lets the flusher write what is full, closes the databases and joins the threads.
     pub fn close(mut self) {
         let until = Instant::now() + FLUSH_PATIENCE;
-        let full = |now: &Published| now.flushed / TILE_WIDTH == now.size / TILE_WIDTH;
-        while !full(&self.published())
+        while self.published().tiles_wait()
             && self.published().stopped.is_none()
             && Instant::now() < until
         {
@@ -287,7 +286,11 @@ fn solo_statement(incarnation: u64, size: u64) -> ledger::Input {
 
 /// A missing `ledger.db` beside tiles or payloads is a loss, not a new ledger.
 fn refuse_lost_ledger(layout: &Layout) -> Result<(), Failure> {
-    let traces = [layout.payloads_db(), layout.tiles().join("tile")];
+    let traces = [
+        layout.payloads_db(),
+        layout.tiles().join("tile"),
+        layout.mirrors(),
+    ];
     match traces.iter().find(|path| path.exists()) {
         Some(trace) if !layout.ledger_db().exists() => Err(Failure::new(
             Code::Recovering,
@@ -347,7 +350,7 @@ fn start_up(
         );
     }
     store.tidy(0, true)?;
-    let _ = std::fs::remove_dir_all(layout.tiles_tmp());
+    flusher::clear_temporary(&layout);
     tracing::info!(size = head.size(), incarnation = taken.number, at = %clock::wall(), "ledger opened");
     Ok((head, taken.number))
 }

@@ -206,10 +206,13 @@ pub(super) fn fsck(context: &Context, args: &FsckArgs) -> Result<(), Failure> {
     bar.finish_and_clear();
     let mut json = serde_json::to_value(&report).unwrap_or_default();
     json["clean"] = Value::Bool(report.is_clean());
-    let counts = format!(
+    let mut counts = format!(
         "{} entries, {} digests, {} day digests, {} private payloads",
         report.entries, report.digests, report.days, report.payloads
     );
+    if report.mirrored > 0 {
+        counts.push_str(&format!(", {} mirrored entries", report.mirrored));
+    }
     if report.is_clean() {
         return context.out.result(&format!("clean: {counts}"), &json);
     }

@@ -7,9 +7,12 @@
 //! | signed digests | the log's key, and the root at their size |
 //! | day digests | the entries of their day, recomputed (R12) |
 //! | private payloads, erasures, idempotency rows | the leaves that promise them |
+//! | mirrored ledgers: bundles, tiles, rows | each other, up to what was verified and beyond |
 //! | rows outside the tree | their checksums (R10); SQLite's own integrity check |
 
 mod day;
+mod levels;
+mod mirrors;
 mod promises;
 mod walk;
 
@@ -40,6 +43,8 @@ impl fmt::Display for Problem {
 pub struct Report {
     /// Entries hashed.
     pub entries: u64,
+    /// Entries of mirrored ledgers hashed.
+    pub mirrored: u64,
     /// Digests verified.
     pub digests: u64,
     /// Day digests recomputed.
@@ -95,6 +100,8 @@ pub fn run(
     }
     let mut missing = Vec::new();
     let outcome = reader.at_one_moment(|reader| {
+        mirrors::rows(reader, &mut report);
+        mirrors::ledgers(reader, &mut report);
         let head = match reader.head() {
             Ok(head) => head,
             Err(StoreError::Damaged(what)) => {
@@ -129,8 +136,9 @@ pub fn run(
         );
     }
     if let Ok(head) = reader.head() {
-        walk::stray_tiles(reader.layout(), &head, &mut report);
+        walk::stray_files(&reader.layout().own_root(), head.size(), &mut report);
     }
+    mirrors::stray(reader, &mut report);
     match outcome {
         Ok(()) => Ok(report),
         Err(StoreError::Damaged(what)) => {

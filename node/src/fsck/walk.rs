@@ -2,20 +2,19 @@
 
 use super::Report;
 use super::day::DayWalk;
+use super::levels::Levels;
 use super::promises::Promised;
-use crate::store::{Layout, Reader};
+use crate::store::{Reader, TileRoot};
 use belfry_protocol::checkpoint::Checkpoint;
 use belfry_protocol::engine::ledger::Head;
 use belfry_protocol::engine::store::StoreError;
 use belfry_protocol::entry::leaf::{Content, Leaf};
 use belfry_protocol::note::{SignedNote, VerifierKey};
 use belfry_protocol::tlog::bundle;
-use belfry_protocol::tlog::compact::{CompactRange, Node};
+use belfry_protocol::tlog::compact::Node;
 use belfry_protocol::tlog::hash::{Hash, leaf_hash};
 use belfry_protocol::tlog::proof::TileSource;
-use belfry_protocol::tlog::tile::{
-    Bundle, MAX_TILE_LEVEL, TILE_HEIGHT, TILE_WIDTH, Tile, hashes_at,
-};
+use belfry_protocol::tlog::tile::{Bundle, TILE_WIDTH, Tile};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -56,9 +55,7 @@ pub(super) fn digests(
 
 struct Walk<'a> {
     reader: &'a Reader,
-    edge: CompactRange,
-    /// Hashes of the tile being filled, by level from 1.
-    upper: Vec<Vec<Hash>>,
+    levels: Levels<'a>,
     day: DayWalk,
 }
 
@@ -73,8 +70,7 @@ pub(super) fn entries(
 ) -> Result<(), StoreError> {
     let mut walk = Walk {
         reader,
-        edge: CompactRange::default(),
-        upper: vec![Vec::new(); usize::from(MAX_TILE_LEVEL) + 2],
+        levels: Levels::new(reader.own(), String::new()),
         day: DayWalk::default(),
     };
     let size = head.size();
@@ -127,7 +123,7 @@ pub(super) fn entries(
             walk.push(leaf, digests, report);
             report.entries += 1;
         }
-        progress(walk.edge.end());
+        progress(walk.levels.edge.end());
     }
     walk.finish(head, report);
     Ok(())
@@ -135,82 +131,39 @@ pub(super) fn entries(
 
 impl Walk<'_> {
     fn push(&mut self, leaf: Hash, digests: &BTreeMap<u64, Hash>, report: &mut Report) {
-        let (upper, day_start) = (&mut self.upper, self.day.range.start());
+        let day_start = self.day.range.start();
         let mut of_today = Node {
             height: 0,
-            index: self.edge.end(),
+            index: self.levels.edge.end(),
             hash: leaf,
         };
-        self.edge.push(leaf, |node| {
+        self.levels.push(leaf, report, |node| {
             if node.start() >= day_start {
                 of_today = *node;
             }
-            if u32::from(node.height).is_multiple_of(TILE_HEIGHT) {
-                upper[usize::from(node.height / 8)].push(node.hash);
-            }
         });
         self.day.range.absorb(of_today);
-        let size = self.edge.end();
+        let size = self.levels.edge.end();
         if let Some(root) = digests.get(&size)
-            && *root != self.edge.root()
+            && *root != self.levels.edge.root()
         {
             report.problem(
                 format!("digest {size}"),
-                format!("the entries have root {}", self.edge.root()),
+                format!("the entries have root {}", self.levels.edge.root()),
             );
-        }
-        for level in 1..=MAX_TILE_LEVEL {
-            if self.upper[usize::from(level)].len() as u64 == TILE_WIDTH {
-                let index = hashes_at(level, size) / TILE_WIDTH - 1;
-                self.compare(
-                    Tile {
-                        level,
-                        index,
-                        width: 256,
-                    },
-                    report,
-                );
-                self.upper[usize::from(level)].clear();
-            }
-        }
-    }
-
-    fn compare(&self, tile: Tile, report: &mut Report) {
-        let own = &self.upper[usize::from(tile.level)];
-        match self.reader.tile(tile) {
-            Ok(stored) => {
-                for (position, _) in stored
-                    .iter()
-                    .zip(own)
-                    .enumerate()
-                    .filter(|(_, (stored, own))| stored != own)
-                {
-                    report.problem(
-                        tile.path(),
-                        format!("hash {position} is not the root of what is below it"),
-                    );
-                }
-            }
-            Err(error) => report.problem(tile.path(), error.to_string()),
         }
     }
 
     fn finish(&self, head: &Head, report: &mut Report) {
-        let size = self.edge.end();
-        for level in 1..=MAX_TILE_LEVEL {
-            if let Some(tile) = Tile::of_tree(level, hashes_at(level, size) / TILE_WIDTH, size)
-                && !self.upper[usize::from(level)].is_empty()
-            {
-                self.compare(tile, report);
-            }
-        }
+        let size = self.levels.edge.end();
+        self.levels.finish(report);
         if let Some(newest) = head.signed.filter(|signed| *signed > size) {
             report.problem(
                 "ledger.db, head",
                 format!("a digest of size {newest} was signed and there are {size} entries"),
             );
         }
-        if self.edge != head.edge {
+        if self.levels.edge != head.edge {
             report.problem(
                 "ledger.db, head",
                 "the right edge is not what the entries hash to",
@@ -234,10 +187,9 @@ impl Walk<'_> {
     }
 }
 
-/// Files under `tiles/` that the ledger does not account for: a rolled-back database, or somebody else's files.
-pub(super) fn stray_tiles(layout: &Layout, head: &Head, report: &mut Report) {
-    let root = layout.tiles();
-    let mut open = vec![root.clone()];
+/// Files of a ledger of `size` entries that it does not account for: a rolled-back database, or somebody else's files.
+pub(super) fn stray_files(root: &TileRoot, size: u64, report: &mut Report) {
+    let mut open = vec![root.dir().to_path_buf()];
     while let Some(dir) = open.pop() {
         let Ok(items) = std::fs::read_dir(&dir) else {
             continue;
@@ -245,12 +197,12 @@ pub(super) fn stray_tiles(layout: &Layout, head: &Head, report: &mut Report) {
         for item in items.flatten() {
             let path = item.path();
             if path.is_dir() {
-                if path != layout.tiles_tmp() {
+                if path != root.tmp() {
                     open.push(path);
                 }
                 continue;
             }
-            if !is_accounted_for(&root, &path, head.size()) {
+            if !is_accounted_for(root.dir(), &path, size) {
                 report.problem(
                     path.display().to_string(),
                     "no entry of the ledger belongs to this file",

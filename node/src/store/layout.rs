@@ -1,5 +1,6 @@
 //! Where things are in a data directory. Names only: opens nothing.
 
+use belfry_protocol::tlog::hash::sha256_parts;
 use belfry_protocol::tlog::tile::{Bundle, Tile};
 use std::path::{Path, PathBuf};
 
@@ -64,28 +65,43 @@ impl Layout {
         self.dir.join("tiles")
     }
 
-    /// Tiles on their way, under temporary names.
+    /// The files of the node's own ledger.
     #[must_use]
-    pub fn tiles_tmp(&self) -> PathBuf {
-        self.dir.join("tiles").join("tmp")
+    pub fn own_root(&self) -> TileRoot {
+        TileRoot { dir: self.tiles() }
     }
 
-    /// A full hash tile.
+    /// A full hash tile of the node's own ledger.
     #[must_use]
     pub fn tile(&self, tile: Tile) -> PathBuf {
-        self.tiles().join(Tile { width: 256, ..tile }.path())
+        self.own_root().tile(tile)
     }
 
-    /// A full entry bundle.
+    /// A full entry bundle of the node's own ledger.
     #[must_use]
     pub fn bundle(&self, bundle: Bundle) -> PathBuf {
-        self.tiles().join(
-            Bundle {
-                width: 256,
-                ..bundle
-            }
-            .path(),
-        )
+        self.own_root().bundle(bundle)
+    }
+
+    /// Mirrored ledgers, a directory for each.
+    #[must_use]
+    pub fn mirrors(&self) -> PathBuf {
+        self.dir.join("mirror")
+    }
+
+    /// Full tiles and bundles of the mirrored ledger of `origin`. Its name is hashed, because an origin holds any letters.
+    #[must_use]
+    pub fn mirror_dir(&self, origin: &str) -> PathBuf {
+        let name = sha256_parts(&[origin.as_bytes()]).to_hex();
+        self.mirrors().join(name)
+    }
+
+    /// The files of the mirrored ledger of `origin`.
+    #[must_use]
+    pub fn mirror_root(&self, origin: &str) -> TileRoot {
+        TileRoot {
+            dir: self.mirror_dir(origin),
+        }
     }
 
     /// Things of the running process.
@@ -110,5 +126,41 @@ impl Layout {
     #[must_use]
     pub fn restored_marker(&self) -> PathBuf {
         self.dir.join("RESTORED")
+    }
+}
+
+/// Where one ledger's full tiles and bundles are; the same layout for the own ledger and every mirrored one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TileRoot {
+    dir: PathBuf,
+}
+
+impl TileRoot {
+    /// The directory itself.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Tiles on their way, under temporary names.
+    #[must_use]
+    pub fn tmp(&self) -> PathBuf {
+        self.dir.join("tmp")
+    }
+
+    /// A full hash tile.
+    #[must_use]
+    pub fn tile(&self, tile: Tile) -> PathBuf {
+        self.dir.join(Tile { width: 256, ..tile }.path())
+    }
+
+    /// A full entry bundle.
+    #[must_use]
+    pub fn bundle(&self, bundle: Bundle) -> PathBuf {
+        let full = Bundle {
+            width: 256,
+            ..bundle
+        };
+        self.dir.join(full.path())
     }
 }

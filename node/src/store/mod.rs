@@ -4,16 +4,23 @@
 
 pub mod index;
 pub mod layout;
+mod mirrors;
 mod open;
 pub mod payloads;
 pub mod reader;
 pub mod tokens;
 mod transaction;
+mod view;
 
-pub use layout::Layout;
+#[cfg(test)]
+mod tests;
+
+pub use layout::{Layout, TileRoot};
+pub use mirrors::Placed;
 pub use open::OpenError;
 pub use reader::Reader;
 pub use transaction::SqliteTransaction;
+pub use view::LedgerView;
 
 use crate::disk::Disk;
 use belfry_protocol::engine::store::StoreError;

@@ -170,3 +170,53 @@ fn restrict(path: &Path) {
         tracing::debug!(path = %path.display(), %error, "cannot restrict the mode of a database");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::RealDisk;
+    use crate::store::transaction::{read_edge, read_tail};
+    use belfry_protocol::engine::store::Place;
+    use belfry_protocol::tlog::hash::leaf_hash;
+
+    #[test]
+    fn rows_of_version_1_become_the_own_ledgers() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ledger.db");
+        let mut old = Connection::open(&path).unwrap();
+        let first = refinery::Target::Version(1);
+        let runner = Database::Ledger.runner().set_target(first);
+        runner.run(&mut old).unwrap();
+        let leaves = [leaf_hash(b"a"), leaf_hash(b"b")];
+        let blob: Vec<u8> = leaves.iter().flat_map(|hash| hash.0).collect();
+        for start in [512_i64, 514] {
+            old.execute(
+                "INSERT INTO tail (start, leaves, bundle) VALUES (?1, ?2, ?3)",
+                rusqlite::params![start, blob, b"\0\x01a\0\x01b".as_slice()],
+            )
+            .unwrap();
+        }
+        old.execute(
+            "INSERT INTO edge (level, tile, hashes) VALUES (1, 0, ?1)",
+            [&blob],
+        )
+        .unwrap();
+        drop(old);
+
+        let new = writer(&path, Database::Ledger, &RealDisk).unwrap();
+        let runs = read_tail(&new, Place::OWN, 0, 1_000).unwrap();
+        let starts: Vec<u64> = runs.iter().map(|run| run.start).collect();
+        assert_eq!(starts, [512, 514]);
+        for run in runs {
+            assert_eq!(run.leaves, leaves);
+            assert_eq!(run.bundle, b"\0\x01a\0\x01b");
+        }
+        let edge = read_edge(&new, Place::OWN, 1, 0).unwrap();
+        assert_eq!(edge.as_deref(), Some(leaves.as_slice()));
+        assert_eq!(read_tail(&new, Place(1), 0, 1_000).unwrap(), []);
+        assert_eq!(read_edge(&new, Place(1), 1, 0).unwrap(), None);
+        let left = "SELECT count(*) FROM sqlite_master WHERE name LIKE '%\\_v1' ESCAPE '\\'";
+        let left: i64 = new.query_row(left, [], |row| row.get(0)).unwrap();
+        assert_eq!(left, 0, "the old tables are gone");
+    }
+}

@@ -1,21 +1,21 @@
 //! Reading a ledger beside its writer, also from another process: rows above the flushed index, files below it.
 //! May not write anything, and verifies nothing by itself: whoever hands out a proof verifies it first.
 
+use super::mirrors::{Placed, head_of};
 use super::open::{self, Database};
 use super::transaction::{
-    number, read_edge, read_newest_digest, read_record, read_tail, size_of, split, store_error,
+    number, read_newest_digest, read_record, read_rows, size_of, store_error,
 };
+use super::view::LedgerView;
 use super::{Layout, OpenError};
 use crate::disk::Disk;
 use belfry_protocol::engine::ledger::Head;
 use belfry_protocol::engine::ledger::start::Incarnation;
-use belfry_protocol::engine::store::{Place, Record, Run, StoreError};
-use belfry_protocol::tlog::bundle;
+use belfry_protocol::engine::store::{Place, Record, Run, StoreError, Table};
 use belfry_protocol::tlog::hash::Hash;
 use belfry_protocol::tlog::proof::TileSource;
-use belfry_protocol::tlog::tile::{Bundle, TILE_WIDTH, Tile};
+use belfry_protocol::tlog::tile::{Bundle, Tile};
 use rusqlite::Connection;
-use std::io;
 use std::sync::Arc;
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -52,11 +52,16 @@ impl Reader {
     /// # Errors
     /// When the store fails or the record is damaged.
     pub fn head(&self) -> Result<Head> {
-        match read_record(&self.connection, Record::Head)? {
-            None => Ok(Head::default()),
-            Some(bytes) => Head::decode(&bytes)
-                .ok_or_else(|| StoreError::Damaged("the ledger's head record".to_owned())),
-        }
+        head_of(read_record(&self.connection, Record::Head)?)
+    }
+
+    /// The head as of the newest signed digest of a federation's ledger; `None` for a ledger on its own.
+    ///
+    /// # Errors
+    /// When the store fails or the record is damaged.
+    pub fn signed_head(&self) -> Result<Option<Head>> {
+        let record = read_record(&self.connection, Record::SignedHead)?;
+        record.map(|bytes| head_of(Some(bytes))).transpose()
     }
 
     /// Number of the newest start.
@@ -108,66 +113,48 @@ impl Reader {
             .collect()
     }
 
-    /// The unflushed runs within `[from, to)`, in order.
+    /// The node's own ledger.
+    #[must_use]
+    pub fn own(&self) -> LedgerView<'_> {
+        LedgerView::new(self, Place::OWN, self.layout.own_root())
+    }
+
+    /// Any ledger of this data directory, as [`Reader::ledgers`] lists them.
+    #[must_use]
+    pub fn ledger(&self, placed: &Placed) -> LedgerView<'_> {
+        LedgerView::new(self, placed.place, placed.root(&self.layout))
+    }
+
+    /// The own ledger's [`LedgerView::tail`].
     ///
     /// # Errors
     /// When the store fails.
     pub fn tail(&self, from: u64, to: u64) -> Result<Vec<Run>> {
-        read_tail(&self.connection, Place::OWN, from, to)
+        self.own().tail(from, to)
     }
 
-    /// An unflushed tile of level 1 or more, as far as it is filled.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub fn edge(&self, level: u8, tile: u64) -> Result<Option<Vec<Hash>>> {
-        read_edge(&self.connection, Place::OWN, level, tile)
-    }
-
-    /// Entries of a bundle in bundle form.
+    /// The own ledger's [`LedgerView::bundle`].
     ///
     /// # Errors
     /// When it is not there or damaged.
     pub fn bundle(&self, wanted: Bundle) -> Result<Vec<u8>> {
-        let first = wanted.index * TILE_WIDTH;
-        let runs = self.tail(first, first + TILE_WIDTH)?;
-        let found: usize = runs.iter().map(|run| run.leaves.len()).sum();
-        let width = usize::from(wanted.width);
-        // Rows first: they are dropped only after their file was verified, so one of the two is always there.
-        let bytes = if found >= width && runs.first().is_some_and(|run| run.start == first) {
-            runs.into_iter().flat_map(|run| run.bundle).collect()
-        } else {
-            let file = self.file(&self.layout.bundle(wanted), &wanted.path())?;
-            bundle::exactly(&file, 256).map_err(|error| damaged(&wanted.path(), &error))?;
-            file
-        };
-        let mut end = 0;
-        for entry in bundle::entries(&bytes).take(width) {
-            end += 2 + entry
-                .map_err(|error| damaged(&wanted.path(), &error))?
-                .len();
-        }
-        let mut bytes = bytes;
-        bytes.truncate(end);
-        bundle::exactly(&bytes, width).map_err(|error| damaged(&wanted.path(), &error))?;
-        Ok(bytes)
+        self.own().bundle(wanted)
     }
 
-    /// The bytes of entry `index` of a ledger of `size` entries.
+    /// The own ledger's [`LedgerView::entry`].
     ///
     /// # Errors
     /// When it is not there or damaged.
     pub fn entry(&self, index: u64, size: u64) -> Result<Vec<u8>> {
-        let position = usize::try_from(index % TILE_WIDTH).unwrap_or(0);
-        let wanted = Bundle::of_tree(index / TILE_WIDTH, size)
-            .filter(|bundle| position < usize::from(bundle.width))
-            .ok_or_else(|| StoreError::Damaged(format!("there is no entry {index}")))?;
-        let bytes = self.bundle(wanted)?;
-        let entry = bundle::entries(&bytes).nth(position);
-        entry
-            .and_then(std::result::Result::ok)
-            .map(<[u8]>::to_vec)
-            .ok_or_else(|| StoreError::Damaged(format!("entry {index} is missing in its bundle")))
+        self.own().entry(index, size)
+    }
+
+    /// Keyed promise rows from key `from` on, at most `limit`, checksums checked.
+    ///
+    /// # Errors
+    /// When the store fails or a row is damaged.
+    pub fn rows(&self, table: Table, from: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        read_rows(&self.connection, table, from, limit)
     }
 
     /// Erased payloads, as (commitment, index of the `erase` entry), each checked against its sum.
@@ -256,11 +243,12 @@ impl Reader {
         result
     }
 
-    fn file(&self, path: &std::path::Path, name: &str) -> Result<Vec<u8>> {
-        self.disk.read(path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => StoreError::Damaged(format!("{name} is missing")),
-            _ => StoreError::Io(format!("{name}: {error}")),
-        })
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    pub(super) fn disk(&self) -> &dyn Disk {
+        self.disk.as_ref()
     }
 }
 
@@ -268,35 +256,7 @@ impl TileSource for Reader {
     type Error = StoreError;
 
     fn tile(&self, tile: Tile) -> Result<Vec<Hash>> {
-        let width = usize::from(tile.width);
-        let rows: Vec<Hash> = if tile.level == 0 {
-            let first = tile.index * TILE_WIDTH;
-            let runs = self.tail(first, first + TILE_WIDTH)?;
-            runs.into_iter().flat_map(|run| run.leaves).collect()
-        } else {
-            self.edge(tile.level, tile.index)?.unwrap_or_default()
-        };
-        let hashes = if rows.len() >= width {
-            rows
-        } else {
-            let file = split(&self.file(&self.layout.tile(tile), &tile.path())?)?;
-            if file.len() as u64 != TILE_WIDTH {
-                return Err(StoreError::Damaged(format!(
-                    "{} has {} hashes instead of 256",
-                    tile.path(),
-                    file.len()
-                )));
-            }
-            file
-        };
-        match hashes.get(..width) {
-            Some(hashes) => Ok(hashes.to_vec()),
-            None => Err(StoreError::Damaged(format!(
-                "{} has only {} hashes",
-                tile.path(),
-                hashes.len()
-            ))),
-        }
+        self.own().tile(tile)
     }
 }
 

@@ -5,11 +5,13 @@ mod work;
 
 use crate::store::Store;
 use belfry_protocol::engine::ledger::{Head, Ledger, Places, Refusal};
+use belfry_protocol::engine::store::Place;
 use belfry_protocol::entry::Batch;
 use belfry_protocol::entry::json::Json;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use belfry_protocol::tlog::tile::TILE_WIDTH;
+use std::collections::BTreeMap;
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use tokio::sync::watch;
 use work::Work;
@@ -86,6 +88,8 @@ enum Command {
 pub struct Published {
     /// Number of entries.
     pub size: u64,
+    /// Entries below this index may be in files: on its own all of them, in a federation what a digest covers.
+    pub flushable: u64,
     /// Entries below this index are in files.
     pub flushed: u64,
     /// Size of the newest signed digest.
@@ -96,11 +100,40 @@ pub struct Published {
     pub stopped: Option<String>,
 }
 
+impl Published {
+    /// Whether full tiles wait for the flusher.
+    #[must_use]
+    pub fn tiles_wait(&self) -> bool {
+        self.flushable / TILE_WIDTH > self.flushed / TILE_WIDTH
+    }
+}
+
+/// What the flusher did: the entries of a ledger below `through` are in files, verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flush {
+    /// The ledger's place among the rows.
+    pub place: Place,
+    /// Its origin; empty for the node's own ledger.
+    pub origin: String,
+    /// One past the last entry in files.
+    pub through: u64,
+}
+
+/// What the flusher did and the writer has not made durable yet.
+#[derive(Clone, Default)]
+struct Flushes(Arc<Mutex<BTreeMap<Place, Flush>>>);
+
+impl Flushes {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Place, Flush>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Sends requests to the writer thread.
 #[derive(Clone)]
 pub struct Writer {
     queue: SyncSender<Command>,
-    flushed: Arc<AtomicU64>,
+    flushes: Flushes,
     published: watch::Receiver<Published>,
 }
 
@@ -114,20 +147,21 @@ impl Writer {
         let (queue, commands) = sync_channel(QUEUE);
         let first = Published {
             size: head.size(),
+            flushable: store.flushable(head).map_err(std::io::Error::other)?,
             flushed: head.flushed,
             signed: head.signed.unwrap_or(0),
             ..Published::default()
         };
         let (publish, published) = watch::channel(first);
-        let flushed = Arc::new(AtomicU64::new(head.flushed));
-        let work = Work::new(store, ledger, commands, publish, Arc::clone(&flushed));
+        let flushes = Flushes::default();
+        let work = Work::new(store, ledger, commands, publish, flushes.clone());
         let thread = std::thread::Builder::new()
             .name("ledger-writer".to_owned())
             .spawn(move || work.run())?;
         Ok((
             Self {
                 queue,
-                flushed,
+                flushes,
                 published,
             },
             thread,
@@ -164,11 +198,18 @@ impl Writer {
             .unwrap_or_else(|_| Err(Failure::Stopped("the writer thread ended".to_owned())))
     }
 
-    /// Tells the writer that tiles below `through` are in files, verified.
-    pub fn flushed(&self, through: u64) {
-        self.flushed.store(through, Ordering::Release);
+    /// Tells the writer what is in files, verified.
+    pub fn flushed(&self, flushed: Vec<Flush>) {
+        let by_place = flushed.into_iter().map(|flush| (flush.place, flush));
+        self.flushes.lock().extend(by_place);
         // A full queue needs no waking.
         let _ = self.queue.try_send(Command::Wake);
+    }
+
+    /// Whether the writer has yet to take what [`Writer::flushed`] told it; never once it ended.
+    #[must_use]
+    pub fn is_flushing(&self) -> bool {
+        self.is_running() && !self.flushes.lock().is_empty()
     }
 
     /// Asks the writer to finish what waits and stop.

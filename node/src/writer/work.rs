@@ -1,16 +1,14 @@
 //! The writer thread: it drains what waits, runs one engine step in one transaction, commits with one sync, and only
 //! then releases the promises (group commit). May not decide anything that the engine decides.
 
-use super::{Answer, Command, Failure, Published, Reply, Request, refuse};
+use super::{Answer, Command, Failure, Flush, Flushes, Published, Reply, Request, refuse};
 use crate::clock;
 use crate::exit::Code;
 use crate::store::Store;
-use belfry_protocol::engine::RequestId;
 use belfry_protocol::engine::ledger::{Free, Head, Input, Ledger, Promise};
-use belfry_protocol::engine::store::{StoreError, Transaction};
+use belfry_protocol::engine::store::{Place, StoreError, Transaction};
+use belfry_protocol::engine::{self, RequestId};
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -41,8 +39,8 @@ pub(super) struct Work {
     commands: Receiver<Command>,
     publish: watch::Sender<Published>,
     start: Instant,
-    /// Tiles below this index are in files, as the flusher says.
-    flushed: Arc<AtomicU64>,
+    /// What is in files, as the flusher says.
+    flushes: Flushes,
     /// How long to wait for more callers before the next sync.
     gather: Duration,
     /// Since when the backlog is full.
@@ -55,6 +53,8 @@ pub(super) struct Work {
 #[derive(Default)]
 struct Taken {
     inputs: Vec<Input>,
+    /// Mirrored ledgers of which more is in files.
+    mirrored: Vec<Flush>,
     replies: BTreeMap<RequestId, Reply>,
     bytes: usize,
     close: bool,
@@ -99,7 +99,23 @@ struct Done {
     /// Erasures, as (request, index of the `erase` entry): answered when the keys are destroyed.
     erased: Vec<(RequestId, u64)>,
     head: Head,
+    flushable: u64,
     took: Duration,
+}
+
+/// What the flusher did, as the engine takes it: the own ledger's by an input, the mirrored ledgers' (until they have an
+/// input of their own) by [`engine::flushed_mirror`] in the same transaction.
+fn flush_inputs(told: &BTreeMap<Place, Flush>) -> (Vec<Input>, Vec<Flush>) {
+    let (mut inputs, mut mirrored) = (Vec::new(), Vec::new());
+    for (place, flush) in told {
+        if *place == Place::OWN {
+            let through = flush.through;
+            inputs.push(Input::Flushed { through });
+        } else {
+            mirrored.push(flush.clone());
+        }
+    }
+    (inputs, mirrored)
 }
 
 impl Work {
@@ -108,7 +124,7 @@ impl Work {
         ledger: Ledger,
         commands: Receiver<Command>,
         publish: watch::Sender<Published>,
-        flushed: Arc<AtomicU64>,
+        flushes: Flushes,
     ) -> Self {
         let now = Instant::now();
         Self {
@@ -117,7 +133,7 @@ impl Work {
             commands,
             publish,
             start: now,
-            flushed,
+            flushes,
             gather: Duration::ZERO,
             full_since: None,
             flush_not_before: now,
@@ -163,15 +179,20 @@ impl Work {
 
     /// Lets the engine drop what the flusher wrote; in a step of its own, because appends may be waiting for it.
     fn apply_flush(&mut self) {
-        let through = self.flushed.load(Ordering::Acquire);
-        if through <= self.publish.borrow().flushed || Instant::now() < self.flush_not_before {
+        let told = self.flushes.lock().clone();
+        if told.is_empty() || Instant::now() < self.flush_not_before {
             return;
         }
-        let inputs = vec![Input::Flushed { through }];
-        if !self.step(Taken {
+        let (inputs, mirrored) = flush_inputs(&told);
+        let done = self.step(Taken {
             inputs,
+            mirrored,
             ..Taken::default()
-        }) {
+        });
+        if done {
+            let mut flushes = self.flushes.lock();
+            flushes.retain(|place, flush| told.get(place) != Some(flush));
+        } else {
             self.flush_not_before = Instant::now() + FULL_DISK_PAUSE;
         }
     }
@@ -212,20 +233,23 @@ impl Work {
 
     fn backlog_full(&self) -> bool {
         let now = self.publish.borrow();
-        now.size - now.flushed >= BACKLOG_LIMIT
+        // What no digest covers yet may not be flushed, and waiting here would keep it from being signed: that part of the
+        // backlog is the engine's to bound.
+        now.flushable.saturating_sub(now.flushed) >= BACKLOG_LIMIT
     }
 
     /// Runs one step to its end; `false` if the disk was full and nothing was changed.
     fn step(&mut self, mut taken: Taken) -> bool {
-        if taken.inputs.is_empty() {
+        if taken.inputs.is_empty() && taken.mirrored.is_empty() {
             return true;
         }
         let inputs = std::mem::take(&mut taken.inputs);
+        let mirrored = std::mem::take(&mut taken.mirrored);
         let (callers, bytes) = (taken.replies.len(), taken.bytes as u64);
         let destroy = inputs
             .iter()
             .any(|input| matches!(input, Input::Erase { .. } | Input::Tick));
-        let done = match self.commit(inputs) {
+        let done = match self.commit(inputs, &mirrored) {
             Ok(done) => done,
             Err(StoreError::Full(why)) => {
                 tracing::error!(%why, "the disk is full; nothing was appended");
@@ -244,6 +268,7 @@ impl Work {
         };
         self.publish.send_modify(|published| {
             published.size = done.head.size();
+            published.flushable = done.flushable;
             published.flushed = done.head.flushed;
             published.signed = done.head.signed.unwrap_or(0);
             published.commits += 1;
@@ -277,17 +302,24 @@ impl Work {
     }
 
     /// One transaction: step, commit, and only then the promises.
-    fn commit(&mut self, inputs: Vec<Input>) -> Result<Done, StoreError> {
+    fn commit(&mut self, inputs: Vec<Input>, mirrored: &[Flush]) -> Result<Done, StoreError> {
         let mut tx = self.store.begin()?;
         let (mut outbox, head) = self.ledger.step(clock::now(self.start), &mut tx, inputs)?;
+        for Flush {
+            origin, through, ..
+        } in mirrored
+        {
+            engine::flushed_mirror(&mut tx, origin, *through)?;
+        }
         let refused = outbox.take_free();
         let began = Instant::now();
         let committed = tx.commit()?;
         let mut done = Done {
             answers: Vec::new(),
             erased: Vec::new(),
-            head,
             took: began.elapsed(),
+            flushable: self.store.flushable(&head)?,
+            head,
         };
         for promise in outbox.release(&committed) {
             match promise {

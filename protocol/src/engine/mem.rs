@@ -1,6 +1,7 @@
 //! A store in memory with the same behaviour as the one on disk: for model tests and large simulations.
 //! Changes are visible only after a commit; a dropped transaction leaves no trace.
 
+use super::federation::serve::EntrySource;
 use super::outbox::Committed;
 use super::store::{IdemRow, Place, Record, Run, StoreError, Table, Transaction};
 use crate::entry::batch::{IdemTag, SealedPayload};
@@ -120,6 +121,18 @@ impl TileSource for MemLedger<'_> {
             .get(..width)
             .map(<[Hash]>::to_vec)
             .ok_or_else(missing)
+    }
+}
+
+impl EntrySource for MemLedger<'_> {
+    fn bundle(&self, index: u64) -> Result<Vec<u8>> {
+        let first = index * TILE_WIDTH;
+        Ok(self
+            .store
+            .tail
+            .range((self.place, first)..(self.place, first + TILE_WIDTH))
+            .flat_map(|(_, run)| run.bundle.clone())
+            .collect())
     }
 }
 

@@ -5,11 +5,14 @@
 //! step(now, transaction, inputs) -> outbox      then: commit -> Committed -> outbox.release(&committed)
 //! ```
 
+pub mod federation;
 pub mod ledger;
 pub mod mem;
 mod open_end;
 pub mod outbox;
 pub mod store;
+
+pub use open_end::flushed_mirror;
 
 use crate::entry::time::TimeUs;
 

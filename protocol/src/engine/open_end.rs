@@ -2,7 +2,7 @@
 //! that they complete. Collected in memory and written once per step, so that many small appends cost one row.
 
 use super::ledger::Head;
-use super::store::{Place, StoreError, Transaction};
+use super::store::{Place, StoreError, Table, Transaction};
 use crate::entry::batch::Batch;
 use crate::tlog::bundle::{self, BundleError};
 use crate::tlog::compact::{CompactRange, Node};
@@ -74,7 +74,6 @@ impl OpenEnd {
     ///
     /// # Errors
     /// When the bundle is malformed; what came before the fault is in `edge` and here then: drop both.
-    #[allow(dead_code, reason = "used by mirrors, which come next")]
     pub(crate) fn push_bundle(
         &mut self,
         edge: &mut CompactRange,
@@ -100,20 +99,8 @@ impl OpenEnd {
     }
 
     fn sequence(&mut self, head: &mut Head, leaf: Hash) {
-        let day_start = head.today.start();
-        let mut of_today = Node {
-            height: 0,
-            index: head.size(),
-            hash: leaf,
-        };
         let completed = &mut self.completed;
-        head.edge.push(leaf, |node| {
-            if node.start() >= day_start {
-                of_today = *node;
-            }
-            complete(completed, node);
-        });
-        head.today.absorb(of_today);
+        advance(head, leaf, |node| complete(completed, node));
     }
 
     /// Writes everything: runs that never cross a bundle's border, then the grown tiles above.
@@ -161,6 +148,27 @@ impl OpenEnd {
     }
 }
 
+/// Moves `head` over an entry that is stored already.
+pub(crate) fn sequence(head: &mut Head, leaf: Hash) {
+    advance(head, leaf, |_| {});
+}
+
+fn advance(head: &mut Head, leaf: Hash, mut completed: impl FnMut(&Node)) {
+    let day_start = head.today.start();
+    let mut of_today = Node {
+        height: 0,
+        index: head.size(),
+        hash: leaf,
+    };
+    head.edge.push(leaf, |node| {
+        if node.start() >= day_start {
+            of_today = *node;
+        }
+        completed(node);
+    });
+    head.today.absorb(of_today);
+}
+
 /// Remembers the roots of complete tiles.
 fn complete(completed: &mut Vec<(u8, u64, Hash)>, node: &Node) {
     if u32::from(node.height).is_multiple_of(TILE_HEIGHT) {
@@ -184,8 +192,44 @@ pub(crate) fn drop_flushed(
     Ok(())
 }
 
+/// Bytes at the start of a mirror row: u32 place, u64 base, u64 flushed, all big-endian.
+const MIRROR_PREFIX: usize = 20;
+
+/// Notes that files hold the entries of `origin`'s mirrored ledger below `through`, and drops their rows (R10). Says
+/// whether that was news; a ledger that is not mirrored any more, or an index that is no bundle's border or above the
+/// verified base, changes nothing.
+///
+/// # Errors
+/// When the store fails or the mirror's row is too short.
+pub fn flushed_mirror(
+    tx: &mut impl Transaction,
+    origin: &str,
+    through: u64,
+) -> Result<bool, StoreError> {
+    let Some(mut row) = tx.row(Table::Mirror, origin.as_bytes())? else {
+        return Ok(false);
+    };
+    let Some(prefix) = row.first_chunk::<MIRROR_PREFIX>() else {
+        return Err(StoreError::Damaged(format!("the mirror row of {origin}")));
+    };
+    let [p0, p1, p2, p3, rest @ ..] = *prefix;
+    let place = Place(u32::from_be_bytes([p0, p1, p2, p3]));
+    let (numbers, _) = rest.as_chunks::<8>();
+    let (base, flushed) = match numbers {
+        [base, flushed] => (u64::from_be_bytes(*base), u64::from_be_bytes(*flushed)),
+        _ => return Ok(false),
+    };
+    let is_border = through.is_multiple_of(TILE_WIDTH);
+    if place == Place::OWN || !is_border || through <= flushed || through > base {
+        return Ok(false);
+    }
+    drop_flushed(tx, place, through)?;
+    row[MIRROR_PREFIX - 8..MIRROR_PREFIX].copy_from_slice(&through.to_be_bytes());
+    tx.put_row(Table::Mirror, origin.as_bytes(), &row)?;
+    Ok(true)
+}
+
 /// Gives up the entries from `size` on, which no digest covers and no file holds.
-#[allow(dead_code, reason = "used by mirrors, which come next")]
 pub(crate) fn truncate(
     tx: &mut impl Transaction,
     place: Place,
@@ -221,7 +265,6 @@ pub(crate) fn truncate(
 }
 
 /// The edge at `to`, from the edge at an earlier size and the rows between.
-#[allow(dead_code, reason = "used by mirrors, which come next")]
 pub(crate) fn edge_at(
     tx: &impl Transaction,
     place: Place,

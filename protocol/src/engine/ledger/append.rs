@@ -8,6 +8,8 @@ use crate::entry::json::Json;
 use crate::entry::leaf::{Content, Leaf};
 use crate::entry::time::DAY_US;
 use crate::tlog::MAX_SIZE;
+use crate::tlog::bundle;
+use crate::tlog::compact::CompactRange;
 
 /// How long a client's idempotency key is remembered, in days.
 const CLIENT_KEY_DAYS: i64 = 7;
@@ -105,5 +107,39 @@ impl<T: Transaction> Step<'_, T> {
         let index = self.head.size();
         self.open.push(&mut self.head, &batch);
         Ok(index)
+    }
+
+    /// Takes back entries of this ledger that towers held: as bytes, with the idempotency tags and days that they tell
+    /// (R11, R12). `None` in the error: they are no entries.
+    pub(crate) fn adopt(&mut self, bytes: &[u8]) -> Result<(), Option<StoreError>> {
+        for entry in bundle::entries(bytes) {
+            let entry = entry.map_err(|_| None)?;
+            let leaf = Leaf::parse(entry).map_err(|_| None)?;
+            let index = self.head.size();
+            if let (true, Content::Body(body)) = (leaf.kind == "day.digest", &leaf.content) {
+                // It belongs to the day after the one it closes, which began where that one ended.
+                let end = body.get("end").and_then(Json::as_u64);
+                if end == Some(index) {
+                    self.head.today = CompactRange::empty_at(index);
+                    self.head.day = self.head.day.map(|day| day + 1);
+                }
+            }
+            if self.head.day.is_none() {
+                self.head.day = Some(leaf.time.day());
+            }
+            if let Some(tag) = &leaf.idem {
+                let expires = leaf.time.micros().saturating_add(CLIENT_KEY_DAYS * DAY_US);
+                let row = IdemRow {
+                    index,
+                    content: tag.content,
+                    expires_us: (!tag.for_ever).then_some(expires),
+                };
+                self.tx.put_idem(tag, &row)?;
+            }
+            let mut batch = Batch::default();
+            batch.push(entry, None, None);
+            self.open.push(&mut self.head, &batch);
+        }
+        Ok(())
     }
 }

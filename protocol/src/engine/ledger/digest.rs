@@ -1,13 +1,21 @@
 //! Signing digests. On its own (`solo`) a ledger needs no other's acknowledgement, so every step that appended signs,
 //! in the same transaction as the entries: one sync makes both durable, and the note leaves after it.
 
-use super::{Config, KEPT_DIGESTS, Promise, Step};
+use super::{Config, Head, KEPT_DIGESTS, Promise, Step};
 use crate::checkpoint::Checkpoint;
 use crate::engine::store::{StoreError, Transaction};
 use crate::note::SigningKey;
 
 /// Digests beyond [`KEPT_DIGESTS`] that may gather before they are pruned, so that pruning is rare.
 const PRUNE_EVERY: u64 = 1_024;
+
+/// Forgets all but the newest digests, before the one of `size` entries becomes the newest.
+pub(super) fn prune(tx: &mut impl Transaction, head: &Head, size: u64) -> Result<(), StoreError> {
+    if size % PRUNE_EVERY < size.saturating_sub(head.signed.unwrap_or(0)) {
+        tx.prune_digests(KEPT_DIGESTS)?;
+    }
+    Ok(())
+}
 
 impl<T: Transaction> Step<'_, T> {
     pub(super) fn sign_if_due(
@@ -35,9 +43,7 @@ impl<T: Transaction> Step<'_, T> {
             .map_err(|error| StoreError::Damaged(error.to_string()))?
             .to_string();
         self.tx.put_digest(size, &note)?;
-        if size % PRUNE_EVERY < size.saturating_sub(self.head.signed.unwrap_or(0)) {
-            self.tx.prune_digests(KEPT_DIGESTS)?;
-        }
+        prune(self.tx, &self.head, size)?;
         self.head.signed = Some(size);
         self.out.promise(Promise::Digest { size, note });
         Ok(())

@@ -141,6 +141,12 @@ pub enum Refusal {
         /// Size of the ledger.
         size: u64,
     },
+    /// The node recovers, or has stopped signing (R3).
+    #[error("the node takes no entries now, it is {phase}; see `belfry status`")]
+    NotReady {
+        /// Where it stands.
+        phase: String,
+    },
     /// The ledger cannot grow further.
     #[error("the ledger is full")]
     LedgerFull,

@@ -165,13 +165,11 @@ impl<T: Transaction> Step<'_, T> {
     }
 
     /// Closes ended days with the ledger's own configuration.
-    #[allow(dead_code, reason = "used by the federation, which comes next")]
     pub(crate) fn close_ended_days(&mut self, ledger: &Ledger) -> Result<(), StoreError> {
         self.close_days(&ledger.config)
     }
 
     /// Appends an entry of the node's own.
-    #[allow(dead_code, reason = "used by the federation, which comes next")]
     pub(crate) fn append_own(
         &mut self,
         ledger: &Ledger,
@@ -181,8 +179,12 @@ impl<T: Transaction> Step<'_, T> {
         self.append_system(&ledger.config, kind, body)
     }
 
+    /// Forgets old digests now and then.
+    pub(crate) fn prune_digests(&mut self, size: u64) -> Result<(), StoreError> {
+        digest::prune(self.tx, &self.head, size)
+    }
+
     /// Writes what was appended so far, so that rows can be read.
-    #[allow(dead_code, reason = "used by the federation, which comes next")]
     pub(crate) fn write_entries(&mut self) -> Result<(), StoreError> {
         self.open.write(self.tx)
     }

@@ -1,0 +1,147 @@
+//! Digests of this node's ledger: signed when the rule of [`super::factory`] allows it, pushed to every tower, and kept
+//! with the lines that come back until a quorum of mirror lines is there (R2, R4).
+
+use super::io::{Promise, PromiseBytes, Topic};
+use super::messages::{note, note_frame};
+use super::{Bad, MemberIx, Stop, Turn, What};
+use crate::checkpoint::Checkpoint;
+use crate::engine::ledger::Head;
+use crate::engine::store::{Record, StoreError, Transaction};
+use crate::note::SignedNote;
+use crate::wire::v1::Kind;
+
+/// Pause before an unanswered digest is sent again, in microseconds.
+const AGAIN_US: u64 = 1_000_000;
+/// An acknowledged digest that is this old is acked again, in microseconds.
+const REACK_US: u64 = 45_000_000;
+
+impl<T: Transaction> Turn<'_, '_, T> {
+    /// Signs a digest; it is durable with this step and leaves after it.
+    pub(super) fn sign(&mut self, mut head: Head) -> Result<(), StoreError> {
+        let size = head.size();
+        if size == 0 || self.own.head.signed.is_some_and(|signed| signed >= size) {
+            return Ok(());
+        }
+        let checkpoint = Checkpoint {
+            origin: self.ledger.origin().to_owned(),
+            size,
+            root: head.root(),
+        };
+        let note = checkpoint
+            .sign(self.ledger.log_key())
+            .map_err(|error| StoreError::Damaged(error.to_string()))?
+            .to_string();
+        self.own.tx.put_digest(size, &note)?;
+        self.own.prune_digests(size)?;
+        self.own.head.signed = Some(size);
+        head.signed = Some(size);
+        head.flushed = head.flushed.max(self.own.head.flushed).min(size);
+        self.own.tx.put_record(Record::SignedHead, &head.encode())?;
+        self.out.promise(Promise::Publish {
+            topic: Topic::Digests,
+            bytes: PromiseBytes(note_frame(Kind::Digest, &note)),
+        });
+        Ok(())
+    }
+
+    /// Sends the newest digest to every tower that did not get it, or that may ack it again.
+    pub(super) fn push_digests(&mut self) -> Result<(), StoreError> {
+        let Some(size) = self.own.head.signed else {
+            return Ok(());
+        };
+        let now = self.now_us();
+        let me = self.settings.me;
+        let acked = self.v.acked >= size;
+        let towers: Vec<MemberIx> = self.settings.members.towers_of(me).collect();
+        let mut frame = None;
+        for tower in towers {
+            let Some(peer) = self.connection(tower).map(str::to_owned) else {
+                continue;
+            };
+            let pause = if acked { REACK_US } else { AGAIN_US };
+            let due = match self.v.factory.digests.get(&tower) {
+                Some((sent, at)) => *sent < size || now >= at.saturating_add(pause),
+                None => true,
+            };
+            if !due {
+                continue;
+            }
+            let bytes = match &frame {
+                Some(bytes) => bytes,
+                None => {
+                    let Some(note) = self.own.tx.digest(size)? else {
+                        return Ok(());
+                    };
+                    let note = SignedNote::parse(note.as_bytes())
+                        .map_err(|error| StoreError::Damaged(error.to_string()))?;
+                    let log = note
+                        .signatures()
+                        .iter()
+                        .filter(|line| line.name() == self.ledger.origin());
+                    let only = SignedNote::new(note.text(), log.cloned().collect())
+                        .map_err(|error| StoreError::Damaged(error.to_string()))?;
+                    frame.insert(note_frame(Kind::Digest, &only.to_string()))
+                }
+            };
+            let bytes = PromiseBytes(bytes.clone());
+            self.v.factory.digests.insert(tower, (size, now));
+            let id = self.remember(peer.clone(), What::Digest { member: tower });
+            self.out.promise(Promise::Request { peer, id, bytes });
+        }
+        Ok(())
+    }
+
+    /// A tower acknowledged a digest: keep its lines, and see whether that makes a quorum.
+    pub(super) fn acks_answered(&mut self, tower: MemberIx, payload: &[u8]) -> Result<(), Stop> {
+        let answer = note(payload)?;
+        let digest = Checkpoint::parse(answer.text()).map_err(|_| Bad("malformed digest"))?;
+        let Some(stored) = self.own.tx.digest(digest.size)? else {
+            return Err(Bad("unknown digest").into());
+        };
+        let mut kept = SignedNote::parse(stored.as_bytes()).map_err(|_| Bad("malformed note"))?;
+        if kept.text() != answer.text() {
+            return Err(Bad("other digest").into());
+        }
+        let Some(certificate) = self.settings.members.chain(tower).last().cloned() else {
+            return Err(Bad("unknown key").into());
+        };
+        for key in [&certificate.ack, &certificate.mirror] {
+            let line = self
+                .checks
+                .signature(key, &answer)
+                .ok_or(Bad("wrong signature"))?;
+            let others = kept
+                .signatures()
+                .iter()
+                .filter(|old| (old.name(), old.key_id()) != (line.name(), line.key_id()))
+                .cloned()
+                .chain([line.clone()]);
+            kept = SignedNote::new(kept.text(), others.collect())
+                .map_err(|_| Bad("too many lines"))?;
+        }
+        self.own.tx.put_digest(digest.size, &kept.to_string())?;
+        let me = self.settings.me;
+        let members = &self.settings.members;
+        let mirrored = members
+            .towers_of(me)
+            .filter(|tower| {
+                members.chain(*tower).iter().any(|one| {
+                    kept.signatures().iter().any(|line| {
+                        line.name() == one.mirror.name() && line.key_id() == one.mirror.key_id()
+                    })
+                })
+            })
+            .count();
+        let needed = members
+            .quorum_of(me)
+            .map_or(usize::MAX, |quorum| quorum.needed as usize);
+        if mirrored >= needed && digest.size > self.v.acked {
+            self.v.acked = digest.size;
+            self.own
+                .tx
+                .put_record(Record::Acked, &digest.size.to_be_bytes())?;
+            self.out.promise(Promise::Acked { size: digest.size });
+        }
+        Ok(())
+    }
+}

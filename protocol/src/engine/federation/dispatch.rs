@@ -1,0 +1,89 @@
+//! From frames to the rule that answers them. Whoever sends one is an admitted member; anything else was refused before.
+
+use super::io::{Topic, Verdict};
+use super::messages::frame;
+use super::{Asked, Bad, Stop, Turn, What};
+use crate::engine::store::Transaction;
+use crate::wire::v1::{Heads, Kind};
+
+impl<T: Transaction> Turn<'_, '_, T> {
+    /// A member asks.
+    pub(super) fn asked(&mut self, peer: &str, id: u64, bytes: &[u8]) -> Result<(), Stop> {
+        let from = self.member_of(peer)?;
+        let (kind, payload) = frame(bytes)?;
+        match kind {
+            Kind::Prepare => self.prepare_asked(from, id, payload),
+            Kind::Digest => self.digest_asked(from, id, payload),
+            Kind::Recover => self.recover_asked(from, id, payload),
+            Kind::Marks => self.marks_asked(from, peer, id, payload),
+            Kind::Get => self.get_asked(from, id, payload),
+            _ => Err(Bad("not a question").into()),
+        }
+    }
+
+    /// A member answered, or will not.
+    pub(super) fn answered(&mut self, id: u64, bytes: Option<Vec<u8>>) -> Result<(), Stop> {
+        let Some(Asked { peer, what, .. }) = self.v.asked.remove(&id) else {
+            return Ok(());
+        };
+        let Some(bytes) = bytes else {
+            match what {
+                What::Entries { origin } => self.fetch_failed(&origin),
+                What::Marks { .. } | What::Hello | What::Recover { .. } => {}
+                What::Prepare { .. } | What::Digest { .. } => {}
+            }
+            return Ok(());
+        };
+        if matches!(what, What::Hello) {
+            return self.hello_answered(&peer, &bytes);
+        }
+        let (kind, payload) = match frame(&bytes) {
+            Ok(frame) => frame,
+            Err(bad) => {
+                if let What::Entries { origin } = what {
+                    self.fetch_failed(&origin);
+                }
+                return Err(bad.into());
+            }
+        };
+        match (what, kind) {
+            (What::Prepare { member }, Kind::Prepared) => self.prepared_answered(member, payload),
+            (What::Digest { member }, Kind::Acks) => self.acks_answered(member, payload),
+            (What::Recover { member }, Kind::Recovered) => self.recovered_answered(member, payload),
+            (What::Marks { member }, Kind::Marked) => self.marks_answered(member, payload),
+            (What::Entries { origin }, Kind::Entries) => self.entries_came(&origin, payload),
+            (
+                What::Prepare { member } | What::Digest { member } | What::Recover { member },
+                Kind::Refused,
+            ) => self.refused(member, payload),
+            (What::Entries { origin }, _) => {
+                self.fetch_failed(&origin);
+                Err(Bad("not an answer").into())
+            }
+            _ => Err(Bad("not an answer").into()),
+        }
+    }
+
+    /// Gossip: judged by content alone.
+    pub(super) fn gossiped(&mut self, topic: Topic, bytes: &[u8]) -> Result<Verdict, Stop> {
+        let Ok((kind, payload)) = frame(bytes) else {
+            return Ok(Verdict::Reject);
+        };
+        match (topic, kind) {
+            (Topic::Digests, Kind::Digest) => match self.digest_gossiped(payload) {
+                Err(Stop::Bad(_)) => Ok(Verdict::Reject),
+                other => other,
+            },
+            (Topic::Acks, Kind::Heads) => {
+                let Ok(heads) = super::messages::body::<Heads>(payload) else {
+                    return Ok(Verdict::Reject);
+                };
+                for note in heads.notes.as_slice() {
+                    self.digest_gossiped(note.as_slice())?;
+                }
+                Ok(Verdict::Accept)
+            }
+            _ => Ok(Verdict::Ignore),
+        }
+    }
+}

@@ -1,0 +1,469 @@
+//! The factory's side of R1 and R2: prepare, and sign only when k towers hold exactly that prefix under this incarnation;
+//! then collect acks until a quorum of mirror lines is there. Entries and prepares are free, digests are promises.
+
+use super::io::{Alarm, Free, Protocol};
+use super::messages::{To, body, note};
+use super::recovery::{Adopt, Round};
+use super::{Bad, MemberIx, Settings, Stop, Turn, What};
+use crate::engine::ledger::Head;
+use crate::engine::store::{Place, Record, StoreError, Transaction};
+use crate::tlog::tile::TILE_WIDTH;
+use crate::wire::codec::{List, Text};
+use crate::wire::v1::{DiskRef, Kind, PREPARE_TOPIC, Prepare, Prepared, Reason, Refused};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Entry bytes of one cut: two of them fit an unsigned tail, and one fits a frame.
+const CUT_BYTES: usize = 4 << 20;
+/// Entries of one cut.
+const CUT_ENTRIES: u64 = 32_768;
+/// Unsigned bytes from which appends are pushed back, so that a new incarnation can prepare them in one message.
+const INFLIGHT_CUTS: usize = 2;
+/// The next digest is prepared when the one before is signed, or after this time, in microseconds.
+const DIGEST_INTERVAL_US: u64 = 50_000;
+/// Pause before an unanswered message is sent again, in microseconds.
+const AGAIN_US: u64 = 1_000_000;
+
+/// Where a factory stands.
+pub(super) enum Phase {
+    /// Not a factory, or one without towers: nothing is prepared, and no digest leaves the node.
+    Idle,
+    /// Asking towers what they know (R3).
+    Recovering(Round),
+    /// Fetching what they know and this disk does not.
+    Adopting(Adopt),
+    /// The first prepare of this incarnation covers at least the adopted log.
+    Preparing { cover: u64 },
+    /// Appending, preparing, signing.
+    Active,
+    /// Never signs again in this process.
+    Stopped(String),
+}
+
+/// A prefix that is being prepared.
+struct Cut {
+    head: Head,
+    at_us: u64,
+}
+
+/// What is on its way.
+pub(super) struct Factory {
+    pub(super) phase: Phase,
+    cuts: VecDeque<Cut>,
+    /// The head as of the newest cut, or of the newest digest: cuts are made by moving it over the rows.
+    follower: Option<Head>,
+    /// Entries that a tower holds durably under this incarnation.
+    prepared: BTreeMap<MemberIx, u64>,
+    /// Entries that were sent to a tower, and when.
+    sent: BTreeMap<MemberIx, (u64, u64)>,
+    /// Newest digest sent to a tower, and when.
+    pub(super) digests: BTreeMap<MemberIx, (u64, u64)>,
+    /// Disks of the towers whose answers this incarnation rests on.
+    pub(super) rests_on: Vec<DiskRef>,
+    /// What a fast-forward found, until it is in the ledger.
+    pub(super) forwarded: Option<(u64, u64)>,
+}
+
+impl Factory {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let members = &settings.members;
+        let watched = members.is_factory(settings.me) && members.quorum_of(settings.me).is_some();
+        let phase = if watched {
+            Phase::Recovering(Round::default())
+        } else {
+            Phase::Idle
+        };
+        Self {
+            phase,
+            cuts: VecDeque::new(),
+            follower: None,
+            prepared: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            digests: BTreeMap::new(),
+            rests_on: Vec::new(),
+            forwarded: None,
+        }
+    }
+
+    /// Forgets what is on its way; towers say again what they hold.
+    pub(super) fn forget(&mut self, settings: &Settings) {
+        self.cuts.clear();
+        self.follower = None;
+        self.sent.clear();
+        self.digests.clear();
+        self.prepared.clear();
+        if matches!(self.phase, Phase::Recovering(_) | Phase::Adopting(_)) {
+            let rest = Self::new(settings);
+            self.phase = rest.phase;
+        }
+    }
+
+    pub(super) fn disconnected(&mut self, member: MemberIx) {
+        self.sent.remove(&member);
+        self.digests.remove(&member);
+    }
+
+    /// Whether towers watch this node's ledger.
+    pub(super) fn is_watched(&self) -> bool {
+        !matches!(self.phase, Phase::Idle)
+    }
+
+    pub(super) fn stop(&mut self, why: &str) {
+        if !matches!(self.phase, Phase::Stopped(_)) {
+            self.phase = Phase::Stopped(why.to_owned());
+        }
+    }
+
+    /// Entries that a tower holds durably under this incarnation.
+    pub(super) fn prepared_by(&self, member: MemberIx) -> u64 {
+        self.prepared.get(&member).copied().unwrap_or(0)
+    }
+
+    pub(super) fn may_append(&self) -> bool {
+        matches!(self.phase, Phase::Idle | Phase::Active)
+    }
+
+    pub(super) fn phase_name(&self) -> String {
+        match &self.phase {
+            Phase::Idle => "tower".to_owned(),
+            Phase::Recovering(_) => "recovering".to_owned(),
+            Phase::Adopting(_) => "adopting".to_owned(),
+            Phase::Preparing { .. } => "preparing".to_owned(),
+            Phase::Active => "active".to_owned(),
+            Phase::Stopped(why) => format!("stopped: {why}"),
+        }
+    }
+}
+
+impl<T: Transaction> Turn<'_, '_, T> {
+    /// Cuts, prepares, signs and pushes digests, as far as is due.
+    pub(super) fn replicate(&mut self) -> Result<(), StoreError> {
+        if !matches!(
+            self.v.factory.phase,
+            Phase::Preparing { .. } | Phase::Active
+        ) {
+            return Ok(());
+        }
+        self.cut()?;
+        self.send_prepares()?;
+        self.push_digests()
+    }
+
+    /// Makes the next cut when the one before is signed, or has waited long enough.
+    fn cut(&mut self) -> Result<(), StoreError> {
+        let now = self.now_us();
+        let cover = match self.v.factory.phase {
+            Phase::Preparing { cover } => Some(cover),
+            _ => None,
+        };
+        let factory = &self.v.factory;
+        let waits = factory
+            .cuts
+            .back()
+            .is_some_and(|cut| now < cut.at_us.saturating_add(DIGEST_INTERVAL_US));
+        if factory.cuts.len() >= INFLIGHT_CUTS
+            || waits
+            || (cover.is_some() && !factory.cuts.is_empty())
+        {
+            return Ok(());
+        }
+        let mut head = match factory.follower.clone() {
+            Some(head) => head,
+            None => self.signed_head()?,
+        };
+        let begin = head.size();
+        if cover.is_none() && begin >= self.own.head.size() {
+            return Ok(());
+        }
+        self.follow(&mut head, cover)?;
+        if head.size() > begin || cover.is_some() {
+            self.v.factory.cuts.push_back(Cut {
+                head: head.clone(),
+                at_us: now,
+            });
+        }
+        self.v.factory.follower = Some(head);
+        Ok(())
+    }
+
+    /// The head as of the newest digest.
+    pub(super) fn signed_head(&self) -> Result<Head, StoreError> {
+        match self.own.tx.record(Record::SignedHead)? {
+            None => Ok(Head::default()),
+            Some(bytes) => Head::decode(&bytes)
+                .ok_or_else(|| StoreError::Damaged("the signed head record".to_owned())),
+        }
+    }
+
+    /// Moves `head` over the rows: to the end, to `cover` if that is given, or as far as one cut goes.
+    fn follow(&self, head: &mut Head, cover: Option<u64>) -> Result<(), StoreError> {
+        let whole = self.own.head.size();
+        let to = cover.unwrap_or(whole).min(whole);
+        let border = head.size() - head.size() % TILE_WIDTH;
+        let upper = match cover {
+            Some(cover) => cover,
+            None => whole.min(head.size().saturating_add(CUT_ENTRIES)),
+        };
+        let (start, mut bytes) = (head.size(), 0);
+        for run in self.own.tx.tail(Place::OWN, border, upper)? {
+            bytes += run.bundle.len();
+            for (index, leaf) in (run.start..).zip(&run.leaves) {
+                if index != head.size() || index >= to {
+                    continue;
+                }
+                if index == self.own.head.today.start() {
+                    head.day = self.own.head.day;
+                    head.today = crate::tlog::compact::CompactRange::empty_at(index);
+                }
+                crate::engine::open_end::sequence(head, *leaf);
+            }
+            if cover.is_none() && bytes >= CUT_BYTES && head.size() > start {
+                break;
+            }
+        }
+        if cover.is_some() && head.size() != to {
+            return Err(StoreError::Damaged(format!(
+                "entries from {} of the own ledger are missing",
+                head.size()
+            )));
+        }
+        head.clock = self.own.head.clock;
+        Ok(())
+    }
+
+    /// Sends every tower what it lacks of the newest cut.
+    fn send_prepares(&mut self) -> Result<(), StoreError> {
+        let Some(cut) = self.v.factory.cuts.back() else {
+            return Ok(());
+        };
+        let (size, root) = (cut.head.size(), cut.head.root());
+        let now = self.now_us();
+        let me = self.settings.me;
+        let signed = self.own.head.signed.unwrap_or(0);
+        let mut envelope: Option<Prepare> = None;
+        let towers: Vec<MemberIx> = self.settings.members.towers_of(me).collect();
+        for tower in towers {
+            let Some(peer) = self.connection(tower).map(str::to_owned) else {
+                continue;
+            };
+            let prepared = self.v.factory.prepared.get(&tower).copied();
+            if prepared.is_some_and(|to| to >= size) {
+                continue;
+            }
+            let sent = self.v.factory.sent.get(&tower).copied();
+            if sent.is_some_and(|(to, at)| to >= size && now < at.saturating_add(AGAIN_US)) {
+                continue;
+            }
+            // What was sent and not refused is on its way in order; after a pause begin where a digest is.
+            let fresh = sent.filter(|(_, at)| now < at.saturating_add(AGAIN_US));
+            let from = fresh
+                .map(|(to, _)| to)
+                .or(prepared)
+                .unwrap_or(signed)
+                .max(signed)
+                .min(size);
+            let prepare = match &envelope {
+                Some(prepare) => prepare.clone(),
+                None => Prepare {
+                    origin: Text::new(self.settings.members.name(me).to_owned())
+                        .unwrap_or_default(),
+                    instance: self.settings.incarnation.instance,
+                    to: size,
+                    root,
+                    rests_on: List::new(self.v.factory.rests_on.clone()).unwrap_or_default(),
+                },
+            };
+            envelope = Some(prepare.clone());
+            let entries = self.own_entries(from, size)?;
+            let bytes = self.settings.free(
+                self.own.now,
+                Kind::Prepare,
+                &To::Topic(PREPARE_TOPIC),
+                &prepare,
+                &entries,
+            );
+            self.v.factory.sent.insert(tower, (size, now));
+            let id = self.remember(peer.clone(), What::Prepare { member: tower });
+            self.out.free(Free::Request {
+                peer,
+                id,
+                protocol: Protocol::Sync,
+                bytes,
+            });
+        }
+        Ok(())
+    }
+
+    /// Own entries `[from, to)` in bundle form, from the rows.
+    fn own_entries(&self, from: u64, to: u64) -> Result<Vec<u8>, StoreError> {
+        let border = from - from % TILE_WIDTH;
+        let mut bytes = Vec::new();
+        let mut next = from;
+        for run in self.own.tx.tail(Place::OWN, border, to)? {
+            let end = run.start + run.leaves.len() as u64;
+            if run.start >= from && end <= to {
+                bytes.extend_from_slice(&run.bundle);
+                next = end;
+                continue;
+            }
+            for (index, entry) in (run.start..).zip(crate::tlog::bundle::entries(&run.bundle)) {
+                let entry = entry.map_err(|error| StoreError::Damaged(error.to_string()))?;
+                if (from..to).contains(&index)
+                    && crate::tlog::bundle::push(&mut bytes, entry).is_ok()
+                {
+                    next = index + 1;
+                }
+            }
+        }
+        if next < to {
+            return Err(StoreError::Damaged(format!(
+                "entries from {next} of the own ledger are missing"
+            )));
+        }
+        Ok(bytes)
+    }
+
+    /// A tower holds a prefix under this incarnation.
+    pub(super) fn prepared_answered(
+        &mut self,
+        tower: MemberIx,
+        payload: &[u8],
+    ) -> Result<(), Stop> {
+        let me = To::Member(self.settings.me);
+        let opened = self
+            .settings
+            .open(&self.checks, payload, Kind::Prepared, &me, Some(tower))?;
+        let prepared: Prepared = body(&opened.body)?;
+        let incarnation = self.settings.incarnation;
+        let ours = prepared.origin.as_str() == self.settings.members.name(self.settings.me);
+        if !ours
+            || prepared.incarnation != incarnation.number
+            || prepared.instance != incarnation.instance
+        {
+            return Err(Bad("other incarnation").into());
+        }
+        let disk = DiskRef {
+            member: self.settings.members.id(tower),
+            disk: prepared.disk,
+        };
+        if self.rests_on_replaced(&[disk])? {
+            return Err(Bad("replaced disk").into());
+        }
+        let factory = &self.v.factory;
+        let signed = self.signed_head()?;
+        let known = factory
+            .cuts
+            .iter()
+            .map(|cut| &cut.head)
+            .chain([&signed])
+            .find(|head| head.size() == prepared.to);
+        let Some(head) = known else {
+            return Ok(());
+        };
+        if head.root() != prepared.root {
+            return Err(Bad("other root").into());
+        }
+        let to = self.v.factory.prepared.entry(tower).or_default();
+        *to = (*to).max(prepared.to);
+        Ok(self.sign_ready()?)
+    }
+
+    /// Signs the largest cut that k towers hold.
+    fn sign_ready(&mut self) -> Result<(), StoreError> {
+        let me = self.settings.me;
+        let needed = self
+            .settings
+            .members
+            .quorum_of(me)
+            .map_or(usize::MAX, |quorum| quorum.needed as usize);
+        let factory = &mut self.v.factory;
+        let held = |size: u64| factory.prepared.values().filter(|to| **to >= size).count();
+        let Some(ready) = factory
+            .cuts
+            .iter()
+            .rposition(|cut| held(cut.head.size()) >= needed)
+        else {
+            return Ok(());
+        };
+        let mut head = None;
+        for _ in 0..=ready {
+            head = factory.cuts.pop_front().map(|cut| cut.head);
+        }
+        let Some(head) = head else { return Ok(()) };
+        let became_active = matches!(factory.phase, Phase::Preparing { .. });
+        if became_active {
+            factory.phase = Phase::Active;
+        }
+        self.sign(head)?;
+        if became_active && let Some((from, to)) = self.v.factory.forwarded.take() {
+            self.note_restore(from, to)?;
+        }
+        Ok(())
+    }
+
+    /// A tower refused a prepare or a digest.
+    pub(super) fn refused(&mut self, tower: MemberIx, payload: &[u8]) -> Result<(), Stop> {
+        let me = To::Member(self.settings.me);
+        let opened = self
+            .settings
+            .open(&self.checks, payload, Kind::Refused, &me, Some(tower))?;
+        let refused: Refused = body(&opened.body)?;
+        if refused.origin.as_str() != self.settings.members.name(self.settings.me) {
+            return Err(Bad("not our ledger").into());
+        }
+        // What was sent did not arrive as a promise: begin again, at its pace.
+        let now = self.now_us();
+        match refused.reason {
+            Reason::HigherIncarnation => self.superseded(refused.evidence.as_slice()),
+            Reason::BelowDigest => self.below_digest(refused.evidence.as_slice()),
+            Reason::ReplacedDisk => {
+                self.v.factory.phase = Phase::Recovering(Round::default());
+                Ok(())
+            }
+            Reason::Gap if refused.held >= self.own.head.signed.unwrap_or(0) => {
+                self.v.factory.prepared.remove(&tower);
+                self.v.factory.sent.remove(&tower);
+                Ok(())
+            }
+            _ => {
+                // It catches up by itself, or it needs a human: ask again after a pause.
+                if let Some((_, at)) = self.v.factory.sent.get_mut(&tower) {
+                    *at = now;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// A statement of ours that this incarnation did not make: stop signing at once (R3).
+    fn below_digest(&mut self, evidence: &[u8]) -> Result<(), Stop> {
+        let note = note(evidence)?;
+        let (origin, digest) = self.open_digest(&note)?;
+        if origin != self.settings.me {
+            return Err(Bad("not our ledger").into());
+        }
+        if digest.size > self.own.head.signed.unwrap_or(0) {
+            self.v.factory.stop(
+                "a tower holds a digest of ours that this start did not make; restart to recover",
+            );
+        }
+        Ok(())
+    }
+
+    pub(super) fn second_copy(&mut self, incarnation: u64) {
+        self.v
+            .factory
+            .stop("another live copy of this node took over; stop one of the two for good");
+        self.alarm(Alarm::SecondCopy { incarnation });
+    }
+
+    /// Begins to prepare what was adopted: as one, under this incarnation.
+    pub(super) fn begin_preparing(&mut self, cover: u64) {
+        let factory = &mut self.v.factory;
+        factory.cuts.clear();
+        factory.follower = None;
+        factory.prepared.clear();
+        factory.sent.clear();
+        factory.digests.clear();
+        factory.phase = Phase::Preparing { cover };
+    }
+}

@@ -1,0 +1,203 @@
+//! Who may speak (R7): the dialler says hello, the other answers with its own, and each admits the other if federation,
+//! version, membership and transport id fit. A refusal is a numbered goodbye, which both sides show.
+
+use super::io::{Free, FreeBytes};
+use super::{Bad, MemberIx, Peer, Protocol, Stop, Turn, What};
+use crate::engine::store::{Table, Transaction};
+use crate::wire::codec::{self, Bytes, List, Text};
+use crate::wire::hello::{ROLE_FACTORY, ROLE_TOWER};
+use crate::wire::{Goodbye, Hello, Times, common_version};
+
+/// Peers that are remembered at once; the transport's own limits are lower.
+const MAX_PEERS: usize = 512;
+
+impl<T: Transaction> Turn<'_, '_, T> {
+    pub(super) fn peer_up(&mut self, peer: String, dialed: bool) {
+        if self.v.peers.len() >= MAX_PEERS {
+            return;
+        }
+        let our_token = self.seed.draw();
+        self.v.peers.insert(
+            peer.clone(),
+            Peer {
+                our_token,
+                ..Peer::default()
+            },
+        );
+        if dialed && let Some(bytes) = self.hello(&peer, None, Times::default()) {
+            let id = self.remember(peer.clone(), What::Hello);
+            self.out.free(Free::Request {
+                peer,
+                id,
+                protocol: Protocol::Hello,
+                bytes,
+            });
+        }
+    }
+
+    pub(super) fn peer_down(&mut self, peer: &str) {
+        if let Some(Peer {
+            member: Some(member),
+            ..
+        }) = self.v.peers.remove(peer)
+        {
+            self.v.factory.disconnected(member);
+            self.v.tower.disconnected(member);
+        }
+        self.v.asked.retain(|_, asked| asked.peer != peer);
+        self.v.fetches.retain(|_, fetch| fetch.peer != peer);
+    }
+
+    /// Our hello to a peer; with a goodbye it refuses.
+    fn hello(&self, peer: &str, goodbye: Option<Goodbye>, times: Times) -> Option<FreeBytes> {
+        let settings = &self.settings;
+        let members = &settings.members;
+        let mut roles = 0;
+        if members.is_factory(settings.me) {
+            roles |= ROLE_FACTORY;
+        }
+        if members.is_tower(settings.me) {
+            roles |= ROLE_TOWER;
+        }
+        let token = self
+            .v
+            .peers
+            .get(peer)
+            .map_or([0; 16], |peer| peer.our_token);
+        let hello = Hello {
+            goodbye,
+            reason: Text::new(goodbye.map_or(String::new(), |why| why.reason().to_owned()))
+                .unwrap_or_default(),
+            federation: members.federation().id(),
+            epoch: members.federation().manifest().epoch,
+            manifest_head: members.federation().hash(),
+            versions: settings.versions.clone(),
+            peer: Text::new(members.peer(settings.me).to_owned())?,
+            to: Text::new(peer.to_owned())?,
+            token,
+            disk: settings.disk,
+            roles,
+            times: Times {
+                sent_us: self.own.now.wall.micros(),
+                ..times
+            },
+            chain: settings.certificates.clone(),
+            digest: None,
+            agent: Text::new(settings.agent.clone()).unwrap_or_default(),
+            extensions: Vec::new(),
+        };
+        hello.encode(&settings.envelope_key).ok().map(FreeBytes)
+    }
+
+    pub(super) fn hello_asked(&mut self, peer: &str, id: u64, bytes: &[u8]) -> Result<(), Stop> {
+        let judged = self.judge_hello(peer, bytes);
+        let times = Times {
+            received_us: self.own.now.wall.micros(),
+            answered_us: self.own.now.wall.micros(),
+            echo_us: judged.as_ref().map_or(0, |sent| *sent),
+            ..Times::default()
+        };
+        let goodbye = judged.err();
+        let bytes = self
+            .hello(peer, goodbye, times)
+            .ok_or(Bad("hello too long"))?;
+        self.out.free(Free::Reply { id, bytes });
+        match goodbye {
+            None => self.admit(peer),
+            Some(why) => self.refuse_peer(peer, why),
+        }
+        Ok(())
+    }
+
+    pub(super) fn hello_answered(&mut self, peer: &str, bytes: &[u8]) -> Result<(), Stop> {
+        if let Some((why, text)) = Hello::read_goodbye(bytes) {
+            let shown = format!("it refused us: {why} ({text})");
+            if let Some(member) = self.settings.members.by_peer(peer) {
+                self.v.goodbyes.insert(member, shown.clone());
+            }
+            self.out.free(Free::Disconnect {
+                peer: peer.to_owned(),
+                why: shown,
+            });
+            return Ok(());
+        }
+        match self.judge_hello(peer, bytes) {
+            Ok(_) => self.admit(peer),
+            Err(why) => self.refuse_peer(peer, why),
+        }
+        Ok(())
+    }
+
+    fn refuse_peer(&mut self, peer: &str, why: Goodbye) {
+        let shown = format!("we refused it: {}", why.reason());
+        if let Some(member) = self.settings.members.by_peer(peer) {
+            self.v.goodbyes.insert(member, shown.clone());
+        }
+        *self.v.refused.entry("hello").or_default() += 1;
+        self.out.free(Free::Disconnect {
+            peer: peer.to_owned(),
+            why: shown,
+        });
+    }
+
+    /// Checks a hello against the manifest and takes what it brings; returns when it was sent.
+    fn judge_hello(&mut self, peer: &str, bytes: &[u8]) -> Result<i64, Goodbye> {
+        let signed = Hello::parse(bytes).map_err(|_| Goodbye::BadHello)?;
+        let hello = signed.hello();
+        let members = &self.settings.members;
+        if hello.federation != members.federation().id() {
+            return Err(Goodbye::OtherFederation);
+        }
+        let member = members.by_peer(peer).ok_or(Goodbye::NotAMember)?;
+        if common_version(&self.settings.versions, &hello.versions).is_none() {
+            return Err(Goodbye::NoCommonVersion);
+        }
+        if hello.epoch != members.federation().manifest().epoch {
+            return Err(Goodbye::OtherEpoch);
+        }
+        let ours = members.peer(self.settings.me);
+        if hello.peer.as_str() != peer || hello.to.as_str() != ours {
+            return Err(Goodbye::BadHello);
+        }
+        let identity = members.identity(member).clone();
+        signed.verify(&identity).map_err(|_| Goodbye::BadHello)?;
+        let hello = signed.into_hello();
+        let sent_us = hello.times.sent_us;
+        self.learn_chain(member, &hello.chain);
+        if let Some(known) = self.v.peers.get_mut(peer) {
+            known.member = Some(member);
+            known.their_token = hello.token;
+        }
+        Ok(sent_us)
+    }
+
+    /// A longer chain is kept, so that digests under new keys verify also while their node is away.
+    fn learn_chain(&mut self, member: MemberIx, chain: &[crate::note::SignedNote]) {
+        if !self.settings.members.learn(member, chain) {
+            return;
+        }
+        type Chain = List<Bytes<{ 8 << 10 }>, 64>;
+        let notes = chain.iter().map(|note| Bytes::new(note.to_string()));
+        if let Some(list) = notes.collect::<Option<Vec<_>>>().and_then(Chain::new) {
+            let name = self.settings.members.name(member).to_owned();
+            // A failing store fails the step at its next use; the chain comes again with the next hello.
+            let _ =
+                self.own
+                    .tx
+                    .put_row(Table::Certificates, name.as_bytes(), &codec::encode(&list));
+        }
+    }
+
+    fn admit(&mut self, peer: &str) {
+        let Some(known) = self.v.peers.get_mut(peer) else {
+            return;
+        };
+        known.admitted = true;
+        if let Some(member) = known.member {
+            self.v.goodbyes.remove(&member);
+        }
+        self.out.free(Free::Admit {
+            peer: peer.to_owned(),
+        });
+    }
+}

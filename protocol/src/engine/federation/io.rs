@@ -1,0 +1,295 @@
+//! Inputs and outputs of a federated node's engine: plain data. What promises something is a [`Promise`] and waits for
+//! the commit, the rest is [`Free`] (R9). Bytes of a promising message exist only as [`PromiseBytes`], which no free
+//! output takes.
+
+use super::checks::Checks;
+use super::members::MemberIx;
+use crate::engine::ledger;
+use crate::engine::store::Place;
+use crate::wire::v1::Get;
+
+/// Which protocol a request speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Protocol {
+    /// `/belfry/hello/1`
+    Hello,
+    /// `/belfry/<digest8>/sync/1`
+    Sync,
+}
+
+/// Where gossip goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Topic {
+    /// Signed digests as they are published.
+    Digests,
+    /// Heads of towers.
+    Acks,
+}
+
+/// What the gossip layer does with a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Pass it on.
+    Accept,
+    /// Known, stale or not understood: neither pass on nor blame.
+    Ignore,
+    /// Breaks a rule.
+    Reject,
+}
+
+/// What the runtime tells the engine.
+pub enum Input {
+    /// For the node's own ledger.
+    Ledger(ledger::Input),
+    /// A connection to this transport id is open.
+    PeerUp {
+        /// Transport id.
+        peer: String,
+        /// Whether we dialled: the dialler says hello first.
+        dialed: bool,
+    },
+    /// The last connection to it is closed.
+    PeerDown {
+        /// Transport id.
+        peer: String,
+    },
+    /// A peer asks.
+    Request {
+        /// Transport id.
+        peer: String,
+        /// Names the answer.
+        id: u64,
+        /// Protocol.
+        protocol: Protocol,
+        /// As they came.
+        bytes: Vec<u8>,
+        /// What was checked ahead.
+        checks: Checks,
+    },
+    /// A peer answered, or will not.
+    Response {
+        /// Our number of the request.
+        id: u64,
+        /// The answer; `None` when there is none.
+        bytes: Option<Vec<u8>>,
+        /// What was checked ahead.
+        checks: Checks,
+    },
+    /// Gossip.
+    Gossip {
+        /// Who passed it on.
+        peer: String,
+        /// Names the verdict.
+        id: [u8; 20],
+        /// Topic.
+        topic: Topic,
+        /// As they came.
+        bytes: Vec<u8>,
+        /// What was checked ahead.
+        checks: Checks,
+    },
+    /// Tiles of a mirrored ledger below `through` are in files, verified.
+    MirrorFlushed {
+        /// The ledger.
+        origin: String,
+        /// One past the last flushed entry.
+        through: u64,
+    },
+    /// Time passed.
+    Tick,
+}
+
+/// Bytes of a message that promises nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FreeBytes(pub(super) Vec<u8>);
+
+/// Bytes of a message that promises something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PromiseBytes(pub(super) Vec<u8>);
+
+impl FreeBytes {
+    /// For the transport.
+    #[must_use]
+    pub fn into_inner(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+impl PromiseBytes {
+    /// For the transport, after the commit.
+    #[must_use]
+    pub fn into_inner(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+/// Outputs that may leave only when they are durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Promise {
+    /// Answer a request.
+    Reply {
+        /// The request.
+        id: u64,
+        /// The answer.
+        bytes: PromiseBytes,
+    },
+    /// Ask a peer.
+    Request {
+        /// Transport id.
+        peer: String,
+        /// Names the response.
+        id: u64,
+        /// The request.
+        bytes: PromiseBytes,
+    },
+    /// Gossip.
+    Publish {
+        /// Topic.
+        topic: Topic,
+        /// Message.
+        bytes: PromiseBytes,
+    },
+    /// A quorum of towers holds and acknowledged the ledger up to here.
+    Acked {
+        /// Size of the digest.
+        size: u64,
+    },
+    /// A human must know.
+    Alarm(Alarm),
+}
+
+/// Outputs that promise nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Free {
+    /// Ask a peer.
+    Request {
+        /// Transport id.
+        peer: String,
+        /// Names the response.
+        id: u64,
+        /// Protocol.
+        protocol: Protocol,
+        /// The request.
+        bytes: FreeBytes,
+    },
+    /// Answer a request.
+    Reply {
+        /// The request.
+        id: u64,
+        /// The answer.
+        bytes: FreeBytes,
+    },
+    /// Read entries and answer with them: see [`super::serve`]. Reading is the runtime's, beside the engine.
+    Serve {
+        /// The request.
+        id: u64,
+        /// Which ledger.
+        place: Place,
+        /// What was asked for.
+        get: Get,
+    },
+    /// Do not answer.
+    NoAnswer {
+        /// The request.
+        id: u64,
+    },
+    /// What to do with gossip.
+    Verdict {
+        /// The message.
+        id: [u8; 20],
+        /// Who passed it on.
+        peer: String,
+        /// What to do.
+        verdict: Verdict,
+    },
+    /// This peer passed hello: let it speak.
+    Admit {
+        /// Transport id.
+        peer: String,
+    },
+    /// Close the connection once pending answers are out.
+    Disconnect {
+        /// Transport id.
+        peer: String,
+        /// Why, for the log.
+        why: String,
+    },
+}
+
+/// What a human must know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Alarm {
+    /// This node's ledger was older than what it had signed, and was brought forward.
+    FastForward {
+        /// Size on disk at start.
+        from: u64,
+        /// Size now.
+        to: u64,
+    },
+    /// Another live copy of this node has taken over: this one stopped signing.
+    SecondCopy {
+        /// Its incarnation.
+        incarnation: u64,
+    },
+    /// Two digests of one ledger cannot both be true.
+    Fork {
+        /// The ledger.
+        origin: String,
+        /// Size of the larger one.
+        size: u64,
+    },
+    /// A tower finds acks of its own that it does not remember: its disk was rolled back.
+    TowerRolledBack {
+        /// The ledger.
+        origin: String,
+    },
+}
+
+/// How far a federated node is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// `recovering`, `adopting`, `preparing`, `active`, `stopped: …`, or `tower` for a node without a factory's role.
+    pub phase: String,
+    /// Whether appends are taken.
+    pub appends: bool,
+    /// Size of the newest acknowledged digest.
+    pub acked: u64,
+    /// Number of this start, as raised by recovery.
+    pub incarnation: u64,
+    /// Members with the connection state and what they hold of this node's ledger.
+    pub peers: Vec<PeerStatus>,
+    /// Mirrored ledgers: name, entries held under a digest, newest digest seen, newest acked.
+    pub mirrors: Vec<MirrorStatus>,
+    /// Messages refused, by reason.
+    pub refused: Vec<(&'static str, u64)>,
+}
+
+/// One member as this node sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerStatus {
+    /// Index in the manifest.
+    pub member: MemberIx,
+    /// Name.
+    pub name: String,
+    /// Whether it passed hello on an open connection.
+    pub connected: bool,
+    /// Entries of this node's ledger that it holds under this incarnation.
+    pub prepared: u64,
+    /// Why the last hello failed, if it did.
+    pub goodbye: Option<String>,
+}
+
+/// One mirrored ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MirrorStatus {
+    /// The ledger.
+    pub origin: String,
+    /// Entries held that a digest covers.
+    pub held: u64,
+    /// Entries held in all.
+    pub tail: u64,
+    /// Newest digest seen.
+    pub seen: u64,
+    /// Newest digest acknowledged.
+    pub acked: u64,
+}

@@ -1,0 +1,264 @@
+//! What a tower asks before it acks (R3): after every start, r other towers and, where reachable, the factory tell it
+//! the newest digest they saw and its own newest ack. It raises its marks to the maximum; until then it acks nothing.
+
+use super::acks_note;
+use super::io::{Alarm, Promise};
+use super::messages::{To, body, note};
+use super::mirror::{Ack, Mirror};
+use super::{Bad, MemberIx, Stop, Turn, What};
+use crate::engine::store::{Record, StoreError, Table, Transaction};
+use crate::wire::codec::{Bytes, List};
+use crate::wire::v1::{Kind, Mark, Marked, Marks};
+use crate::wire::{Guard, MemberId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Pause before an unanswered question is asked again, in microseconds.
+const AGAIN_US: u64 = 1_000_000;
+
+/// What a tower was told since its start.
+#[derive(Default)]
+pub(super) struct Tower {
+    nonce: [u8; 16],
+    told: BTreeSet<MemberIx>,
+    asked: BTreeMap<MemberIx, u64>,
+    counter: u64,
+}
+
+impl Tower {
+    pub(super) fn disconnected(&mut self, member: MemberIx) {
+        self.asked.remove(&member);
+    }
+}
+
+impl<T: Transaction> Turn<'_, '_, T> {
+    /// Whether this tower was told enough to ack that ledger.
+    pub(super) fn may_ack(&self, origin: MemberIx) -> bool {
+        if self.settings.restored {
+            return false;
+        }
+        let (members, me) = (&self.settings.members, self.settings.me);
+        let others: Vec<MemberIx> = members.towers_of(origin).filter(|one| *one != me).collect();
+        let needed = members
+            .quorum_of(origin)
+            .map_or(others.len(), |quorum| quorum.recovery as usize)
+            .min(others.len());
+        let told = |member: &MemberIx| self.v.tower.told.contains(member);
+        let factory = self.connection(origin).is_none() || told(&origin);
+        others.iter().filter(|one| told(one)).count() >= needed && factory
+    }
+
+    /// Asks every member that has not told yet.
+    pub(super) fn ask_for_marks(&mut self) -> Result<(), StoreError> {
+        let me = self.settings.me;
+        if !self.settings.members.is_tower(me) {
+            return Ok(());
+        }
+        if self.v.tower.nonce == [0; 16] {
+            self.v.tower.nonce = self.seed.draw();
+        }
+        let now = self.now_us();
+        for member in 0..self.settings.members.count() {
+            let tower = &self.v.tower;
+            let asked = tower.asked.get(&member);
+            let Some(peer) = self.connection(member).map(str::to_owned) else {
+                continue;
+            };
+            if member == me
+                || tower.told.contains(&member)
+                || asked.is_some_and(|at| now < at.saturating_add(AGAIN_US))
+            {
+                continue;
+            }
+            let counter = self.next_counter()?;
+            let token = self
+                .v
+                .peers
+                .get(&peer)
+                .map_or([0; 16], |peer| peer.their_token);
+            let marks = Marks {
+                nonce: self.v.tower.nonce,
+                disk: self.settings.disk,
+            };
+            let bytes =
+                self.settings
+                    .guarded(self.own.now, Kind::Marks, member, counter, token, &marks);
+            self.v.tower.asked.insert(member, now);
+            let id = self.remember(peer.clone(), What::Marks { member });
+            self.out.promise(Promise::Request { peer, id, bytes });
+        }
+        Ok(())
+    }
+
+    /// The next stream counter; blocks are reserved durably, so that none is ever used twice (R7).
+    fn next_counter(&mut self) -> Result<u64, StoreError> {
+        const BLOCK: u64 = 1_024;
+        if self.v.tower.counter.is_multiple_of(BLOCK) {
+            let reserved = self.own.tx.record(Record::StreamBlock)?;
+            let block = reserved
+                .and_then(|bytes| bytes.try_into().ok().map(u64::from_be_bytes))
+                .unwrap_or(0)
+                + 1;
+            self.own
+                .tx
+                .put_record(Record::StreamBlock, &block.to_be_bytes())?;
+            self.v.tower.counter = block * BLOCK;
+        }
+        self.v.tower.counter += 1;
+        Ok(self.v.tower.counter)
+    }
+
+    /// A tower asks what we saw: note its disk, answer from what is durable.
+    pub(super) fn marks_asked(
+        &mut self,
+        from: MemberIx,
+        peer: &str,
+        id: u64,
+        payload: &[u8],
+    ) -> Result<(), Stop> {
+        let me = To::Member(self.settings.me);
+        let opened = self
+            .settings
+            .open(&self.checks, payload, Kind::Marks, &me, Some(from))?;
+        let token = self
+            .v
+            .peers
+            .get(peer)
+            .map_or([0; 16], |known| known.our_token);
+        if opened.header.token != token {
+            return Err(Bad("wrong token").into());
+        }
+        self.accept_counter(&opened.header)?;
+        let marks: Marks = body(&opened.body)?;
+        self.note_disk(self.settings.members.id(from), marks.disk)?;
+        let mut list = Vec::new();
+        for (_, mirror) in Mirror::all(self.own.tx)? {
+            let known = mirror.acked.map(|ack| ack.note);
+            if let Some(note) = known.or(mirror.seen.map(|(_, note)| note)) {
+                list.extend(Bytes::new(note.into_bytes()).map(|digest| Mark { digest }));
+            }
+        }
+        if let Some((_, note)) = self.own.tx.newest_digest()? {
+            list.extend(Bytes::new(note.into_bytes()).map(|digest| Mark { digest }));
+        }
+        if self.v.acked > 0
+            && let Some(note) = self.own.tx.digest(self.v.acked)?
+        {
+            list.extend(Bytes::new(note.into_bytes()).map(|digest| Mark { digest }));
+        }
+        let marked = Marked {
+            nonce: marks.nonce,
+            restored: self.settings.restored,
+            marks: List::new(list).ok_or(Bad("too many ledgers"))?,
+        };
+        let bytes = self
+            .settings
+            .promise(self.own.now, Kind::Marked, from, &marked);
+        self.out.promise(Promise::Reply { id, bytes });
+        Ok(())
+    }
+
+    /// A counter counts once (R7). The window of a stream is [`crate::engine::store::Table::Streams`].
+    fn accept_counter(&mut self, header: &crate::wire::Header) -> Result<(), Stop> {
+        let Guard::Stream { stream, counter } = header.guard else {
+            return Err(Bad("no counter").into());
+        };
+        let mut key = header.sender.0.as_bytes().to_vec();
+        for number in [header.key_serial, header.incarnation, stream] {
+            key.extend_from_slice(&number.to_be_bytes());
+        }
+        let last = self.own.tx.row(Table::Streams, &key)?;
+        let last = last
+            .and_then(|bytes| bytes.try_into().ok().map(u64::from_be_bytes))
+            .unwrap_or(0);
+        if counter <= last {
+            return Err(Bad("replayed").into());
+        }
+        self.own
+            .tx
+            .put_row(Table::Streams, &key, &counter.to_be_bytes())?;
+        Ok(())
+    }
+
+    /// Notes a tower's disk durably: the newest first, the replaced ones behind it.
+    fn note_disk(&mut self, member: MemberId, disk: [u8; 16]) -> Result<(), StoreError> {
+        let key = member.0.as_bytes().to_vec();
+        let known = self.own.tx.row(Table::Disks, &key)?.unwrap_or_default();
+        if known.chunks(16).any(|one| one == disk) {
+            return Ok(());
+        }
+        self.own
+            .tx
+            .put_row(Table::Disks, &key, &[disk.as_slice(), &known].concat())
+    }
+
+    /// Another node told what it saw.
+    pub(super) fn marks_answered(&mut self, member: MemberIx, payload: &[u8]) -> Result<(), Stop> {
+        let me = To::Member(self.settings.me);
+        let opened = self
+            .settings
+            .open(&self.checks, payload, Kind::Marked, &me, Some(member))?;
+        let marked: Marked = body(&opened.body)?;
+        if marked.nonce != self.v.tower.nonce {
+            return Err(Bad("other nonce").into());
+        }
+        for mark in marked.marks.as_slice() {
+            let note = note(mark.digest.as_slice())?;
+            let Ok((origin, digest)) = self.open_digest(&note) else {
+                continue;
+            };
+            if !self.watches(origin) {
+                continue;
+            }
+            self.raise_ack(origin, digest.size, &note)?;
+            self.see(origin, &digest, &note)?;
+        }
+        if !marked.restored {
+            self.v.tower.told.insert(member);
+        }
+        let names: Vec<(MemberIx, String)> = (0..self.settings.members.count())
+            .filter(|one| self.watches(*one))
+            .map(|one| (one, self.settings.members.name(one).to_owned()))
+            .collect();
+        for (origin, name) in names {
+            self.ack_if_held(origin, &name)?;
+        }
+        Ok(())
+    }
+
+    /// An ack of our own that we do not remember: our disk was rolled back. Its time must not be undercut (R4).
+    fn raise_ack(
+        &mut self,
+        origin: MemberIx,
+        size: u64,
+        note: &crate::note::SignedNote,
+    ) -> Result<(), StoreError> {
+        let key = self.settings.ack_key.verifier().clone();
+        let Some(line) = self.checks.signature(&key, note) else {
+            return Ok(());
+        };
+        let Some(time_seconds) = crate::cosignature::timestamp(line) else {
+            return Ok(());
+        };
+        let Some(log) = self.settings.members.log_key(origin, size).cloned() else {
+            return Ok(());
+        };
+        let name = self.settings.members.name(origin).to_owned();
+        let mut mirror = Mirror::load_or_new(self.own.tx, &name)?;
+        let (known, last) = mirror
+            .acked
+            .as_ref()
+            .map_or((0, 0), |ack| (ack.size, ack.time_seconds));
+        if size > known {
+            self.alarm(Alarm::TowerRolledBack {
+                origin: name.clone(),
+            });
+            mirror.acked = Some(Ack {
+                size,
+                time_seconds: time_seconds.max(last),
+                note: acks_note(note, &log, &[&key, self.settings.mirror_key.verifier()]),
+            });
+            mirror.store(self.own.tx, &name)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,483 @@
+//! What a factory does before it signs (R3): r towers promise its incarnation and say what they know; it adopts the
+//! newest digest, then the longest tail of the highest incarnation, prepares that under its own incarnation, and only
+//! then appends. Its own disk counts only where it extends what the answers showed; otherwise it is set aside.
+
+use super::factory::Phase;
+use super::fetch::proved;
+use super::io::{Alarm, Free, Promise, Protocol};
+use super::messages::{To, body, note};
+use super::mirror::Mirror;
+use super::tower::{Refusal, check_promise, ensure, raise_promise};
+use super::{Bad, MemberIx, Stop, Turn, What};
+use crate::engine::ledger::start::Incarnation;
+use crate::engine::open_end;
+use crate::engine::store::{Place, Record, StoreError, Table, Transaction};
+use crate::entry::json::Json;
+use crate::tlog::hash::Hash;
+use crate::wire::codec::{Bytes, List, Text};
+use crate::wire::v1::{
+    DiskRef, Entries, Kind, PREPARE_TOPIC, Prepare, RECOVER_TOPIC, Reason, Recover, Recovered, Tail,
+};
+use crate::wire::{Envelope, MemberId};
+use std::collections::BTreeMap;
+
+/// Pause before an unanswered query is sent again, in microseconds.
+const AGAIN_US: u64 = 1_000_000;
+
+/// One round of questions.
+#[derive(Default)]
+pub(super) struct Round {
+    nonce: [u8; 16],
+    asked: BTreeMap<MemberIx, u64>,
+    answers: BTreeMap<MemberIx, Answer>,
+    /// The incarnation was raised in this step: nothing leaves before it is durable.
+    hold_until_step: u64,
+}
+
+/// A valid answer.
+struct Answer {
+    digest: Option<(u64, Hash, String)>,
+    tail: Option<(u64, u64, Hash)>,
+    disks: Vec<DiskRef>,
+}
+
+/// What is being fetched.
+pub(super) struct Adopt {
+    /// The newest digest, if this disk lacks entries of it.
+    digest: Option<(u64, Hash, String)>,
+    /// The whole log to adopt.
+    target: (u64, Hash),
+    sources: Vec<MemberIx>,
+    /// Size of the own disk at start.
+    from: u64,
+}
+
+impl<T: Transaction> Turn<'_, '_, T> {
+    /// Asks towers, or fetches what they know.
+    pub(super) fn recover(&mut self) -> Result<(), StoreError> {
+        let asks = match &self.v.factory.phase {
+            Phase::Recovering(round) => round.hold_until_step < self.v.steps,
+            Phase::Adopting(_) => return self.fetch_own(),
+            _ => false,
+        };
+        if !asks {
+            return Ok(());
+        }
+        let now = self.now_us();
+        let me = self.settings.me;
+        let fresh = self.seed.draw();
+        let towers: Vec<(MemberIx, String)> = self
+            .settings
+            .members
+            .towers_of(me)
+            .filter_map(|tower| Some((tower, self.connection(tower)?.to_owned())))
+            .collect();
+        let Phase::Recovering(round) = &mut self.v.factory.phase else {
+            return Ok(());
+        };
+        if round.nonce == [0; 16] {
+            round.nonce = fresh;
+        }
+        let nonce = round.nonce;
+        let due: Vec<(MemberIx, String)> = towers
+            .into_iter()
+            .filter(|(tower, _)| !round.answers.contains_key(tower))
+            .filter(|(tower, _)| {
+                round
+                    .asked
+                    .get(tower)
+                    .is_none_or(|at| now >= at.saturating_add(AGAIN_US))
+            })
+            .collect();
+        round
+            .asked
+            .extend(due.iter().map(|(tower, _)| (*tower, now)));
+        for (tower, peer) in due {
+            let query = Recover {
+                origin: Text::new(self.settings.members.name(me).to_owned()).unwrap_or_default(),
+                instance: self.settings.incarnation.instance,
+                nonce,
+            };
+            let bytes = self.settings.free(
+                self.own.now,
+                Kind::Recover,
+                &To::Topic(RECOVER_TOPIC),
+                &query,
+                &[],
+            );
+            let id = self.remember(peer.clone(), What::Recover { member: tower });
+            self.out.free(Free::Request {
+                peer,
+                id,
+                protocol: Protocol::Sync,
+                bytes,
+            });
+        }
+        Ok(())
+    }
+
+    /// A factory asks what this tower knows of it: promise its incarnation and answer, in one transaction.
+    pub(super) fn recover_asked(
+        &mut self,
+        from: MemberIx,
+        id: u64,
+        payload: &[u8],
+    ) -> Result<(), Stop> {
+        let to = To::Topic(RECOVER_TOPIC);
+        let opened = self
+            .settings
+            .open(&self.checks, payload, Kind::Recover, &to, Some(from))?;
+        let query: Recover = body(&opened.body)?;
+        let origin = self.settings.members.name(from).to_owned();
+        ensure(
+            query.origin.as_str() == origin && self.watches(from),
+            "not our ledger",
+        )?;
+        let incarnation = Incarnation {
+            number: opened.header.incarnation,
+            instance: query.instance,
+        };
+        let mut mirror = Mirror::load_or_new(self.own.tx, &origin)?;
+        if let Some(refusal) = check_promise(&mirror, incarnation) {
+            self.refuse(from, id, &origin, refusal);
+            return Ok(());
+        }
+        if self.settings.restored {
+            self.refuse(from, id, &origin, Refusal::of(Reason::Recovering));
+            return Ok(());
+        }
+        raise_promise(&mut mirror, incarnation, &opened.envelope);
+        mirror.store(self.own.tx, &origin)?;
+        let tail = (mirror.end.end() > mirror.seen_size() && !mirror.prepared_by.is_empty())
+            .then(|| {
+                Some(Tail {
+                    size: mirror.end.end(),
+                    root: mirror.end.root(),
+                    incarnation: mirror.tail.number,
+                    prepare: Bytes::new(mirror.prepared_by.clone())?,
+                })
+            })
+            .flatten();
+        let answer = Recovered {
+            origin: query.origin.clone(),
+            incarnation: incarnation.number,
+            instance: incarnation.instance,
+            nonce: query.nonce,
+            restored: self.settings.restored,
+            disk: self.settings.disk,
+            digest: Bytes::new(
+                mirror
+                    .seen
+                    .map_or(Vec::new(), |(_, note)| note.into_bytes()),
+            )
+            .ok_or(Bad("note too long"))?,
+            held: mirror.base.end(),
+            tail,
+            disks: List::new(self.known_disks()?).unwrap_or_default(),
+        };
+        let bytes = self
+            .settings
+            .promise(self.own.now, Kind::Recovered, from, &answer);
+        self.out.promise(Promise::Reply { id, bytes });
+        Ok(())
+    }
+
+    fn known_disks(&self) -> Result<Vec<DiskRef>, StoreError> {
+        let rows = self
+            .own
+            .tx
+            .rows(Table::Disks, &[], crate::wire::v1::MAX_MEMBERS)?;
+        Ok(rows
+            .into_iter()
+            .filter_map(|(key, value)| {
+                Some(DiskRef {
+                    member: MemberId(Hash(key.try_into().ok()?)),
+                    disk: *value.first_chunk()?,
+                })
+            })
+            .collect())
+    }
+
+    /// A tower answered the query.
+    pub(super) fn recovered_answered(
+        &mut self,
+        tower: MemberIx,
+        payload: &[u8],
+    ) -> Result<(), Stop> {
+        let me = To::Member(self.settings.me);
+        let opened =
+            self.settings
+                .open(&self.checks, payload, Kind::Recovered, &me, Some(tower))?;
+        let answer: Recovered = body(&opened.body)?;
+        let incarnation = self.settings.incarnation;
+        let Phase::Recovering(round) = &self.v.factory.phase else {
+            return Ok(());
+        };
+        if answer.nonce != round.nonce
+            || answer.incarnation != incarnation.number
+            || answer.instance != incarnation.instance
+            || answer.origin.as_str() != self.settings.members.name(self.settings.me)
+        {
+            return Err(Bad("other round").into());
+        }
+        if answer.restored {
+            return Ok(());
+        }
+        let digest = match answer.digest.as_slice() {
+            [] => None,
+            bytes => {
+                let note = note(bytes)?;
+                let (origin, digest) = self.open_digest(&note)?;
+                ensure(origin == self.settings.me, "not our ledger")?;
+                Some((digest.size, digest.root, note.to_string()))
+            }
+        };
+        let tail = match &answer.tail {
+            None => None,
+            Some(tail) => Some(self.check_tail(tail)?),
+        };
+        let mut disks = answer.disks.into_inner();
+        disks.retain(|disk| disk.member != self.settings.members.id(tower));
+        disks.push(DiskRef {
+            member: self.settings.members.id(tower),
+            disk: answer.disk,
+        });
+        if self.rests_on_replaced(&disks)? {
+            return Err(Bad("replaced disk").into());
+        }
+        if let Phase::Recovering(round) = &mut self.v.factory.phase {
+            round.answers.insert(
+                tower,
+                Answer {
+                    digest,
+                    tail,
+                    disks,
+                },
+            );
+        }
+        Ok(self.decide()?)
+    }
+
+    /// A tail counts only with this node's own prepare for exactly it.
+    fn check_tail(&self, tail: &Tail) -> Result<(u64, u64, Hash), Bad> {
+        let to = To::Topic(PREPARE_TOPIC);
+        let me = Some(self.settings.me);
+        let opened = self.settings.open(
+            &self.checks,
+            tail.prepare.as_slice(),
+            Kind::Prepare,
+            &to,
+            me,
+        )?;
+        let prepare: Prepare = body(&opened.body)?;
+        ensure(
+            prepare.to == tail.size
+                && prepare.root == tail.root
+                && opened.header.incarnation == tail.incarnation,
+            "tail without its prepare",
+        )?;
+        Ok((tail.incarnation, tail.size, tail.root))
+    }
+
+    /// With r answers: adopt the newest digest, then the longest tail of the highest incarnation.
+    fn decide(&mut self) -> Result<(), StoreError> {
+        let me = self.settings.me;
+        let Some(quorum) = self.settings.members.quorum_of(me) else {
+            return Ok(());
+        };
+        let Phase::Recovering(round) = &self.v.factory.phase else {
+            return Ok(());
+        };
+        if round.answers.len() < quorum.recovery as usize {
+            return Ok(());
+        }
+        let signed = self.own.head.signed.unwrap_or(0);
+        let digest = round
+            .answers
+            .values()
+            .filter_map(|answer| answer.digest.clone())
+            .max_by_key(|(size, ..)| *size)
+            .filter(|(size, ..)| *size > signed);
+        let floor = digest.as_ref().map_or(signed, |(size, ..)| *size);
+        let tail = round
+            .answers
+            .values()
+            .filter_map(|answer| answer.tail)
+            .filter(|(_, size, _)| *size > floor)
+            .max_by_key(|(incarnation, size, _)| (*incarnation, *size));
+        let mut disks: BTreeMap<MemberId, [u8; 16]> = BTreeMap::new();
+        for disk in round.answers.values().flat_map(|answer| &answer.disks) {
+            disks.insert(disk.member, disk.disk);
+        }
+        let target = match (&tail, &digest) {
+            (Some((_, size, root)), _) => Some((*size, *root)),
+            (None, Some((size, root, _))) => Some((*size, *root)),
+            (None, None) => None,
+        };
+        let sources: Vec<MemberIx> = round
+            .answers
+            .iter()
+            .filter(|(_, answer)| match &tail {
+                Some(tail) => answer.tail.as_ref() == Some(tail),
+                None => answer.digest.is_some(),
+            })
+            .map(|(tower, _)| *tower)
+            .collect();
+        self.v.factory.rests_on = disks
+            .into_iter()
+            .map(|(member, disk)| DiskRef { member, disk })
+            .collect();
+        let Some(target) = target else {
+            self.begin_preparing(signed);
+            return Ok(());
+        };
+        self.adopt(digest, target, sources)
+    }
+
+    /// Compares the own disk with what is to be adopted: it counts only where it extends that.
+    fn adopt(
+        &mut self,
+        digest: Option<(u64, Hash, String)>,
+        target: (u64, Hash),
+        sources: Vec<MemberIx>,
+    ) -> Result<(), StoreError> {
+        let base = self.signed_head()?;
+        let from = self.own.head.size();
+        if from >= target.0 {
+            let edge = open_end::edge_at(self.own.tx, Place::OWN, &base.edge, target.0)?;
+            if edge.root() == target.1 && digest.is_none() {
+                self.begin_preparing(target.0);
+                return Ok(());
+            }
+        }
+        // Set aside what no digest of this disk covers; what belongs to the adopted log comes back.
+        open_end::truncate(self.own.tx, Place::OWN, base.size())?;
+        let flushed = self.own.head.flushed;
+        self.own.head = base;
+        self.own.head.flushed = flushed;
+        self.own.head.clock = self.own.head.clock.max(self.own.now.wall);
+        self.v.factory.phase = Phase::Adopting(Adopt {
+            digest,
+            target,
+            sources,
+            from,
+        });
+        self.fetch_own()
+    }
+
+    /// Asks for the next piece of the own ledger.
+    fn fetch_own(&mut self) -> Result<(), StoreError> {
+        let Phase::Adopting(adopt) = &self.v.factory.phase else {
+            return Ok(());
+        };
+        let name = self.settings.members.name(self.settings.me).to_owned();
+        if self.v.fetches.get(&name).is_some_and(|fetch| fetch.waiting) {
+            return Ok(());
+        }
+        let size = self.own.head.size();
+        let tree = match &adopt.digest {
+            Some((digest, ..)) if size < *digest => *digest,
+            _ => adopt.target.0,
+        };
+        let sources = adopt.sources.clone();
+        if size < tree {
+            self.ask_entries(self.settings.me, &name, size, tree, Some(&sources));
+        }
+        Ok(())
+    }
+
+    /// A piece of the own ledger came back from a tower.
+    pub(super) fn adopt_entries(&mut self, head: &Entries, entries: &[u8]) -> Result<(), Stop> {
+        let Phase::Adopting(adopt) = &self.v.factory.phase else {
+            return Ok(());
+        };
+        let size = self.own.head.size();
+        let under = match &adopt.digest {
+            Some((digest, root, _)) if size < *digest => (*digest, *root),
+            _ => adopt.target,
+        };
+        if head.from != size || head.to > under.0 {
+            return Ok(());
+        }
+        let (digest, target, from) = (adopt.digest.clone(), adopt.target, adopt.from);
+        self.own.adopt(entries).map_err(|why| match why {
+            Some(error) => Stop::Store(error),
+            None => Stop::Bad(Bad("malformed entries")),
+        })?;
+        proved(&self.own.head.edge, head, (under.0, &under.1))?;
+        let size = self.own.head.size();
+        let adopt_digest = digest.is_some();
+        if let Some((signed, _, note)) = digest
+            && signed == size
+        {
+            self.own.tx.put_digest(signed, &note)?;
+            self.own.head.signed = Some(signed);
+            let record = self.own.head.encode();
+            self.own.write_entries()?;
+            self.own.tx.put_record(Record::SignedHead, &record)?;
+        }
+        if size == target.0 {
+            // Without a digest it is a tail that reached towers before a crash: nothing was rolled back.
+            if adopt_digest {
+                self.v.factory.forwarded = Some((from, size));
+                self.alarm(Alarm::FastForward { from, to: size });
+            }
+            self.begin_preparing(size);
+        }
+        Ok(())
+    }
+
+    /// The entry that says what a fast-forward did.
+    pub(super) fn note_restore(&mut self, from: u64, to: u64) -> Result<(), StoreError> {
+        let body = Json::object([
+            ("from", Json::whole(from)),
+            ("incarnation", Json::whole(self.settings.incarnation.number)),
+            (
+                "incarnation_before",
+                Json::whole(self.settings.incarnation_before),
+            ),
+            ("to", Json::whole(to)),
+        ]);
+        self.own
+            .append_own(self.ledger, "restore", body)
+            .map(|_| ())
+    }
+
+    /// A tower refuses because of a higher incarnation, and shows the message of ours that raised it.
+    pub(super) fn superseded(&mut self, evidence: &[u8]) -> Result<(), Stop> {
+        let (envelope, _) = Envelope::split(evidence).map_err(|_| Bad("malformed envelope"))?;
+        let (kind, topic) = if envelope.header.kind == Kind::Prepare.number() {
+            (Kind::Prepare, PREPARE_TOPIC)
+        } else {
+            (Kind::Recover, RECOVER_TOPIC)
+        };
+        let me = Some(self.settings.me);
+        let opened = self
+            .settings
+            .open(&self.checks, evidence, kind, &To::Topic(topic), me)?;
+        let shown = opened.header.incarnation;
+        let instance = match kind {
+            Kind::Prepare => body::<Prepare>(&opened.body)?.instance,
+            _ => body::<Recover>(&opened.body)?.instance,
+        };
+        let ours = self.settings.incarnation;
+        if shown < ours.number || (shown == ours.number && instance == ours.instance) {
+            return Ok(());
+        }
+        if matches!(self.v.factory.phase, Phase::Active) {
+            self.second_copy(shown);
+            return Ok(());
+        }
+        let number = shown.checked_add(1).ok_or(Bad("no higher incarnation"))?;
+        self.settings.incarnation.number = number;
+        self.own.tx.put_record(
+            Record::Incarnation,
+            &[number.to_be_bytes().as_slice(), &ours.instance].concat(),
+        )?;
+        self.v.factory.phase = Phase::Recovering(Round {
+            hold_until_step: self.v.steps,
+            ..Round::default()
+        });
+        Ok(())
+    }
+}

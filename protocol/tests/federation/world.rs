@@ -1,0 +1,579 @@
+//! Several engines over memory stores on a virtual clock: messages take a millisecond, arrive in order, and are lost
+//! when a link is cut or a node is down.
+
+use belfry_protocol::cert::{Certificate, Scope, certificate_hash};
+use belfry_protocol::engine::federation::members::Members;
+use belfry_protocol::engine::federation::{
+    Alarm, Engine, Free, Input, Promise, Settings, Status, serve,
+};
+use belfry_protocol::engine::ledger::{self, Ledger, start};
+use belfry_protocol::engine::mem::MemStore;
+use belfry_protocol::engine::store::{Record, Transaction};
+use belfry_protocol::engine::{Now, RequestId};
+use belfry_protocol::entry::json::Json;
+use belfry_protocol::entry::time::TimeUs;
+use belfry_protocol::manifest::{
+    Federation, Founded, Limits, Manifest, Member, SignedManifest, signing_text,
+};
+use belfry_protocol::note::{SignedNote, SigningKey};
+use belfry_protocol::tlog::hash::{sha256, sha256_parts};
+use belfry_protocol::wire::{Range, Version};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+const START: u64 = 1_795_168_800;
+const HOP_US: u64 = 1_000;
+
+/// What arrives at a node.
+enum Parcel {
+    Input(Input),
+    Question {
+        from: usize,
+        asked: u64,
+        protocol: belfry_protocol::engine::federation::Protocol,
+        bytes: Vec<u8>,
+    },
+}
+
+pub(crate) struct Node {
+    pub(crate) store: MemStore,
+    engine: Option<Engine>,
+    starts: u64,
+    pub(crate) alarms: Vec<Alarm>,
+    pub(crate) acked: u64,
+    pub(crate) digests: BTreeSet<(u64, String)>,
+    pub(crate) refusals: Vec<String>,
+    pub(crate) restored: bool,
+    pub(crate) disk: [u8; 16],
+}
+
+pub(crate) struct World {
+    pub(crate) now_us: u64,
+    federation: Federation,
+    pub(crate) nodes: Vec<Node>,
+    queue: BTreeMap<(u64, u64), (usize, Parcel)>,
+    sequence: u64,
+    /// Questions waiting for an answer at a node: number there to (asker, number there).
+    questions: BTreeMap<u64, (usize, u64)>,
+    links: BTreeSet<(usize, usize)>,
+    cut: BTreeSet<(usize, usize)>,
+    requests: u64,
+    pub(crate) versions: BTreeMap<usize, Vec<Range>>,
+    pub(crate) lost: VecDeque<String>,
+}
+
+fn seed(name: &str, what: &str) -> [u8; 32] {
+    sha256_parts(&[name.as_bytes(), b"/", what.as_bytes()]).0
+}
+
+fn peer_id(name: &str) -> String {
+    const ALPHABET: &[u8] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
+    let hash = sha256_parts(&[name.as_bytes(), b"a"])
+        .0
+        .into_iter()
+        .chain(sha256(name.as_bytes()).0);
+    let rest: String = hash
+        .take(44)
+        .map(|byte| char::from(ALPHABET[usize::from(byte) % 58]))
+        .collect();
+    format!("12D3KooW{rest}")
+}
+
+fn certificate(name: &str) -> Certificate {
+    let key = |what: &str| {
+        SigningKey::ed25519(name, seed(name, what))
+            .unwrap()
+            .verifier()
+            .clone()
+    };
+    let cosigner = |name: &str, what: &str| {
+        SigningKey::cosigner(name, seed(name, what))
+            .unwrap()
+            .verifier()
+            .clone()
+    };
+    Certificate {
+        scope: Scope::Unfounded,
+        node: name.to_owned(),
+        serial: 1,
+        previous: None,
+        not_before_seconds: START - 10,
+        not_after_seconds: START + 90 * 86_400,
+        log: key("log"),
+        log_from_size: 0,
+        ack: cosigner(name, "ack"),
+        mirror: SigningKey::cosigner(&format!("{name}/mirror"), seed(name, "mirror"))
+            .unwrap()
+            .verifier()
+            .clone(),
+        envelope: key("envelope"),
+    }
+}
+
+fn certificates(name: &str) -> Vec<SignedNote> {
+    let identity = SigningKey::ed25519(name, seed(name, "identity")).unwrap();
+    vec![certificate(name).sign(&identity).unwrap()]
+}
+
+/// One factory and `towers` towers; k as small as allowed.
+fn found(towers: usize, k: u32) -> Founded {
+    let names: Vec<String> = (0..=towers)
+        .map(|number| {
+            if number == 0 {
+                "a.example/line".to_owned()
+            } else {
+                format!("t{number}.example")
+            }
+        })
+        .collect();
+    let members = names
+        .iter()
+        .enumerate()
+        .map(|(number, name)| Member {
+            name: name.clone(),
+            factory: number == 0,
+            tower: number > 0,
+            identity: SigningKey::ed25519(name, seed(name, "identity"))
+                .unwrap()
+                .verifier()
+                .clone(),
+            peer: peer_id(name),
+            addresses: vec![format!("/ip4/127.0.0.1/tcp/{}", 4_000 + number)],
+            http: None,
+            certificate_head: certificate_hash(&certificates(name)[0]),
+        })
+        .collect();
+    let count = u32::try_from(towers + 1).unwrap();
+    let manifest = Manifest {
+        federation: "Test".to_owned(),
+        epoch: 0,
+        previous: None,
+        lineage: [7; 16],
+        created_seconds: START,
+        expires_seconds: START + 365 * 86_400,
+        resign_from_seconds: START + 335 * 86_400,
+        protocol: ((1, 0), (1, 0)),
+        members,
+        tower_quorum: k,
+        amendment_threshold: belfry_protocol::manifest::smallest_amendment(count).unwrap(),
+        limits: Limits::default(),
+        mirroring: true,
+        recovery_keys: Vec::new(),
+    };
+    let text = signing_text(&manifest, None);
+    let lines = names
+        .iter()
+        .map(|name| {
+            SigningKey::ed25519(name, seed(name, "identity"))
+                .unwrap()
+                .sign_note(&text)
+                .unwrap()
+        })
+        .collect();
+    SignedManifest::assemble(manifest, None, lines)
+        .unwrap()
+        .verify_founding()
+        .unwrap()
+}
+
+impl World {
+    pub(crate) fn new(towers: usize, k: u32) -> Self {
+        let federation = Federation::from(found(towers, k));
+        let nodes = (0..=towers)
+            .map(|number| Node {
+                store: MemStore::default(),
+                engine: None,
+                starts: 0,
+                alarms: Vec::new(),
+                acked: 0,
+                digests: BTreeSet::new(),
+                refusals: Vec::new(),
+                restored: false,
+                disk: [u8::try_from(number).unwrap() + 1; 16],
+            })
+            .collect();
+        let mut world = Self {
+            now_us: 0,
+            federation,
+            nodes,
+            queue: BTreeMap::new(),
+            sequence: 0,
+            questions: BTreeMap::new(),
+            links: BTreeSet::new(),
+            cut: BTreeSet::new(),
+            requests: 0,
+            versions: BTreeMap::new(),
+            lost: VecDeque::new(),
+        };
+        for node in 0..=towers {
+            world.start(node);
+        }
+        world
+    }
+
+    pub(crate) fn name(&self, node: usize) -> &str {
+        &self.federation.manifest().members[node].name
+    }
+
+    /// Starts a node on its store and connects it.
+    pub(crate) fn start(&mut self, at: usize) {
+        let name = self.name(at).to_owned();
+        let me = self.federation.member(&name).unwrap().0;
+        let node = &mut self.nodes[at];
+        node.starts += 1;
+        let mut instance = [0; 16];
+        instance[0] = u8::try_from(at).unwrap();
+        instance[1..9].copy_from_slice(&node.starts.to_be_bytes());
+        let mut tx = node.store.begin();
+        let before = start::incarnation(&tx).unwrap().map_or(0, |one| one.number);
+        let incarnation = start::take_incarnation(&mut tx, instance).unwrap();
+        tx.commit().unwrap();
+        let config = ledger::Config {
+            origin: name.clone(),
+            solo: false,
+            backup_retention_us: 0,
+        };
+        let ed = |what: &str| SigningKey::ed25519(&name, seed(&name, what)).unwrap();
+        let settings = Settings {
+            members: Members::new(self.federation.clone()),
+            me,
+            incarnation,
+            incarnation_before: before,
+            certificates: certificates(&name),
+            envelope_key: ed("envelope"),
+            ack_key: SigningKey::cosigner(&name, seed(&name, "ack")).unwrap(),
+            mirror_key: SigningKey::cosigner(&format!("{name}/mirror"), seed(&name, "mirror"))
+                .unwrap(),
+            versions: self.versions.get(&at).cloned().unwrap_or_else(|| {
+                vec![Range {
+                    min: Version::V1_0,
+                    max: Version::V1_0,
+                }]
+            }),
+            disk: node.disk,
+            restored: node.restored,
+            agent: "test".to_owned(),
+        };
+        node.engine = Some(Engine::new(Ledger::new(config, ed("log")), settings));
+        for other in 0..self.nodes.len() {
+            self.connect(at, other);
+        }
+    }
+
+    /// Stops a node as `kill -9` does.
+    pub(crate) fn kill(&mut self, at: usize) {
+        self.nodes[at].engine = None;
+        for other in 0..self.nodes.len() {
+            self.disconnect(at, other);
+        }
+        self.queue.retain(|_, (to, _)| *to != at);
+    }
+
+    pub(crate) fn cut(&mut self, a: usize, b: usize) {
+        self.cut.insert((a.min(b), a.max(b)));
+        self.disconnect(a, b);
+    }
+
+    pub(crate) fn heal(&mut self) {
+        self.cut.clear();
+        for a in 0..self.nodes.len() {
+            for b in a + 1..self.nodes.len() {
+                self.connect(a, b);
+            }
+        }
+    }
+
+    fn connect(&mut self, a: usize, b: usize) {
+        let (low, high) = (a.min(b), a.max(b));
+        let up = |node: usize| self.nodes[node].engine.is_some();
+        if a == b
+            || !up(a)
+            || !up(b)
+            || self.cut.contains(&(low, high))
+            || !self.links.insert((low, high))
+        {
+            return;
+        }
+        for (at, other, dialed) in [(low, high, true), (high, low, false)] {
+            let peer = peer_id(self.name(other));
+            self.post(at, 0, Parcel::Input(Input::PeerUp { peer, dialed }));
+        }
+    }
+
+    fn disconnect(&mut self, a: usize, b: usize) {
+        let pair = (a.min(b), a.max(b));
+        if !self.links.remove(&pair) {
+            return;
+        }
+        for (at, other) in [(a, b), (b, a)] {
+            let peer = peer_id(self.name(other));
+            if self.nodes[at].engine.is_some() {
+                self.post(at, 0, Parcel::Input(Input::PeerDown { peer }));
+            }
+        }
+    }
+
+    fn post(&mut self, to: usize, delay_us: u64, parcel: Parcel) {
+        self.sequence += 1;
+        self.queue
+            .insert((self.now_us + delay_us, self.sequence), (to, parcel));
+    }
+
+    fn index(&self, peer: &str) -> usize {
+        self.federation.by_peer(peer).unwrap().0
+    }
+
+    fn linked(&self, a: usize, b: usize) -> bool {
+        self.links.contains(&(a.min(b), a.max(b)))
+    }
+
+    /// Appends an entry of the node's own and returns whether it was taken.
+    pub(crate) fn append(&mut self, at: usize, word: &str) {
+        self.requests += 1;
+        let input = ledger::Input::System {
+            request: RequestId(self.requests),
+            kind: "window",
+            body: Json::object([("word", Json::text(word))]),
+        };
+        self.step(at, vec![Input::Ledger(input)]);
+    }
+
+    /// Lets time pass, with a tick every 50 ms.
+    pub(crate) fn run_ms(&mut self, milliseconds: u64) {
+        let until = self.now_us + milliseconds * 1_000;
+        let mut tick = self.now_us;
+        while self.now_us < until {
+            let next = self.queue.first_key_value().map(|((at, _), _)| *at);
+            match next {
+                Some(at) if at <= tick.min(until) => {
+                    self.now_us = self.now_us.max(at);
+                    let Some((_, (to, parcel))) = self.queue.pop_first() else {
+                        break;
+                    };
+                    self.deliver(to, parcel);
+                }
+                _ => {
+                    self.now_us = tick.min(until).max(self.now_us);
+                    if tick >= until {
+                        break;
+                    }
+                    for node in 0..self.nodes.len() {
+                        self.step(node, vec![Input::Tick]);
+                    }
+                    tick += 50_000;
+                }
+            }
+        }
+    }
+
+    fn deliver(&mut self, to: usize, parcel: Parcel) {
+        match parcel {
+            Parcel::Input(input) => self.step(to, vec![input]),
+            Parcel::Question {
+                from,
+                asked,
+                protocol,
+                bytes,
+            } => {
+                if !self.linked(from, to) {
+                    return self.no_answer(from, asked);
+                }
+                self.sequence += 1;
+                let id = self.sequence;
+                self.questions.insert(id, (from, asked));
+                let peer = peer_id(self.name(from));
+                let checks = Default::default();
+                self.step(
+                    to,
+                    vec![Input::Request {
+                        peer,
+                        id,
+                        protocol,
+                        bytes,
+                        checks,
+                    }],
+                );
+            }
+        }
+    }
+
+    fn no_answer(&mut self, to: usize, id: u64) {
+        let checks = Default::default();
+        self.post(
+            to,
+            HOP_US,
+            Parcel::Input(Input::Response {
+                id,
+                bytes: None,
+                checks,
+            }),
+        );
+    }
+
+    fn step(&mut self, at: usize, inputs: Vec<Input>) {
+        let Some(mut engine) = self.nodes[at].engine.take() else {
+            return;
+        };
+        let wall = i64::try_from(START * 1_000_000 + self.now_us).unwrap();
+        let now = Now {
+            mono_us: self.now_us,
+            wall: TimeUs::from_micros(wall).unwrap(),
+        };
+        self.sequence += 1;
+        let seed = sha256(&[self.sequence.to_be_bytes(), (at as u64).to_be_bytes()].concat()).0;
+        let mut tx = self.nodes[at].store.begin();
+        let mut outputs = engine.step(now, seed, &mut tx, inputs).unwrap();
+        let free = outputs.federation.take_free();
+        let refused = outputs.ledger.take_free();
+        let committed = tx.commit().unwrap();
+        self.nodes[at].engine = Some(engine);
+        for ledger::Free::Refused { refusal, .. } in refused {
+            self.nodes[at].refusals.push(refusal.to_string());
+        }
+        for output in free {
+            self.free(at, output);
+        }
+        for output in outputs.federation.release(&committed) {
+            self.promise(at, output);
+        }
+    }
+
+    fn free(&mut self, at: usize, output: Free) {
+        match output {
+            Free::Request {
+                peer,
+                id,
+                protocol,
+                bytes,
+            } => self.ask(at, &peer, id, protocol, bytes.into_inner()),
+            Free::Reply { id, bytes } => self.reply(at, id, bytes.into_inner()),
+            Free::Serve { id, place, get } => {
+                let bytes = serve::answer(&get, &self.nodes[at].store.ledger(place));
+                match bytes {
+                    Ok(bytes) => self.reply(at, id, bytes),
+                    Err(error) => {
+                        self.lost.push_back(error.to_string());
+                        if let Some((asker, asked)) = self.questions.remove(&id) {
+                            self.no_answer(asker, asked);
+                        }
+                    }
+                }
+            }
+            Free::NoAnswer { id } => {
+                if let Some((asker, asked)) = self.questions.remove(&id) {
+                    self.no_answer(asker, asked);
+                }
+            }
+            Free::Disconnect { peer, .. } => {
+                let other = self.index(&peer);
+                self.disconnect(at, other);
+            }
+            Free::Verdict { .. } | Free::Admit { .. } => {}
+        }
+    }
+
+    fn promise(&mut self, at: usize, output: Promise) {
+        match output {
+            Promise::Reply { id, bytes } => self.reply(at, id, bytes.into_inner()),
+            Promise::Request { peer, id, bytes } => {
+                let protocol = belfry_protocol::engine::federation::Protocol::Sync;
+                self.ask(at, &peer, id, protocol, bytes.into_inner());
+            }
+            Promise::Publish { topic, bytes } => {
+                let bytes = bytes.into_inner();
+                if let Some(note) = bytes.get(12..) {
+                    let text = String::from_utf8_lossy(note).into_owned();
+                    let size = text
+                        .lines()
+                        .nth(1)
+                        .and_then(|line| line.parse().ok())
+                        .unwrap_or(0);
+                    let root = text.lines().nth(2).unwrap_or_default().to_owned();
+                    self.nodes[at].digests.insert((size, root));
+                }
+                for to in 0..self.nodes.len() {
+                    if to != at && self.linked(at, to) {
+                        let input = Input::Gossip {
+                            peer: peer_id(self.name(at)),
+                            id: [0; 20],
+                            topic,
+                            bytes: bytes.clone(),
+                            checks: Default::default(),
+                        };
+                        self.post(to, HOP_US, Parcel::Input(input));
+                    }
+                }
+            }
+            Promise::Acked { size } => self.nodes[at].acked = self.nodes[at].acked.max(size),
+            Promise::Alarm(alarm) => self.nodes[at].alarms.push(alarm),
+        }
+    }
+
+    fn ask(
+        &mut self,
+        at: usize,
+        peer: &str,
+        id: u64,
+        protocol: belfry_protocol::engine::federation::Protocol,
+        bytes: Vec<u8>,
+    ) {
+        let to = self.index(peer);
+        if !self.linked(at, to) {
+            return self.no_answer(at, id);
+        }
+        self.post(
+            to,
+            HOP_US,
+            Parcel::Question {
+                from: at,
+                asked: id,
+                protocol,
+                bytes,
+            },
+        );
+    }
+
+    fn reply(&mut self, at: usize, id: u64, bytes: Vec<u8>) {
+        let Some((asker, asked)) = self.questions.remove(&id) else {
+            return;
+        };
+        if self.nodes[asker].engine.is_none() || !self.linked(at, asker) {
+            return;
+        }
+        let input = Input::Response {
+            id: asked,
+            bytes: Some(bytes),
+            checks: Default::default(),
+        };
+        self.post(asker, HOP_US, Parcel::Input(input));
+    }
+
+    /// Gives a node bytes as if a member had asked.
+    pub(crate) fn inject(&mut self, to: usize, from: usize, bytes: Vec<u8>) {
+        let peer = peer_id(self.name(from));
+        let protocol = belfry_protocol::engine::federation::Protocol::Sync;
+        self.step(
+            to,
+            vec![Input::Request {
+                peer,
+                id: 0,
+                protocol,
+                bytes,
+                checks: Default::default(),
+            }],
+        );
+    }
+
+    pub(crate) fn status(&self, at: usize) -> Status {
+        let node = &self.nodes[at];
+        let mut store = node.store.clone();
+        let tx = store.begin();
+        node.engine.as_ref().unwrap().status(&tx).unwrap()
+    }
+
+    pub(crate) fn size(&self, at: usize) -> u64 {
+        let mut store = self.nodes[at].store.clone();
+        let tx = store.begin();
+        let record = tx.record(Record::Head).unwrap();
+        record.map_or(0, |bytes| ledger::Head::decode(&bytes).unwrap().size())
+    }
+}
