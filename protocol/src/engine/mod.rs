@@ -8,6 +8,7 @@
 pub mod federation;
 pub mod ledger;
 pub mod mem;
+pub mod nonces;
 mod open_end;
 pub mod outbox;
 pub mod store;

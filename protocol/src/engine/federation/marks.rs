@@ -6,7 +6,8 @@ use super::io::{Alarm, Promise};
 use super::messages::{To, body, note};
 use super::mirror::{Ack, Mirror};
 use super::{Bad, MemberIx, Stop, Turn, What};
-use crate::engine::store::{Record, StoreError, Table, Transaction};
+use crate::engine::nonces::{Counters, StreamKey, accept_stream};
+use crate::engine::store::{StoreError, Table, Transaction};
 use crate::wire::codec::{Bytes, List};
 use crate::wire::v1::{Kind, Mark, Marked, Marks};
 use crate::wire::{Guard, MemberId};
@@ -21,7 +22,7 @@ pub(super) struct Tower {
     nonce: [u8; 16],
     told: BTreeSet<MemberIx>,
     asked: BTreeMap<MemberIx, u64>,
-    counter: u64,
+    counters: Counters,
 }
 
 impl Tower {
@@ -69,7 +70,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
             {
                 continue;
             }
-            let counter = self.next_counter()?;
+            let counter = self.v.tower.counters.next(self.own.tx)?;
             let token = self
                 .v
                 .peers
@@ -87,24 +88,6 @@ impl<T: Transaction> Turn<'_, '_, T> {
             self.out.promise(Promise::Request { peer, id, bytes });
         }
         Ok(())
-    }
-
-    /// The next stream counter; blocks are reserved durably, so that none is ever used twice (R7).
-    fn next_counter(&mut self) -> Result<u64, StoreError> {
-        const BLOCK: u64 = 1_024;
-        if self.v.tower.counter.is_multiple_of(BLOCK) {
-            let reserved = self.own.tx.record(Record::StreamBlock)?;
-            let block = reserved
-                .and_then(|bytes| bytes.try_into().ok().map(u64::from_be_bytes))
-                .unwrap_or(0)
-                + 1;
-            self.own
-                .tx
-                .put_record(Record::StreamBlock, &block.to_be_bytes())?;
-            self.v.tower.counter = block * BLOCK;
-        }
-        self.v.tower.counter += 1;
-        Ok(self.v.tower.counter)
     }
 
     /// A tower asks what we saw: note its disk, answer from what is durable.
@@ -157,26 +140,18 @@ impl<T: Transaction> Turn<'_, '_, T> {
         Ok(())
     }
 
-    /// A counter counts once (R7). The window of a stream is [`crate::engine::store::Table::Streams`].
+    /// A counter counts once (R7), in the same transaction as what it guards.
     fn accept_counter(&mut self, header: &crate::wire::Header) -> Result<(), Stop> {
         let Guard::Stream { stream, counter } = header.guard else {
             return Err(Bad("no counter").into());
         };
-        let mut key = header.sender.0.as_bytes().to_vec();
-        for number in [header.key_serial, header.incarnation, stream] {
-            key.extend_from_slice(&number.to_be_bytes());
-        }
-        let last = self.own.tx.row(Table::Streams, &key)?;
-        let last = last
-            .and_then(|bytes| bytes.try_into().ok().map(u64::from_be_bytes))
-            .unwrap_or(0);
-        if counter <= last {
-            return Err(Bad("replayed").into());
-        }
-        self.own
-            .tx
-            .put_row(Table::Streams, &key, &counter.to_be_bytes())?;
-        Ok(())
+        let key = StreamKey {
+            sender: header.sender,
+            key_serial: header.key_serial,
+            incarnation: header.incarnation,
+            stream,
+        };
+        accept_stream(self.own.tx, &key, counter)?.map_err(|_| Bad("replayed").into())
     }
 
     /// Notes a tower's disk durably: the newest first, the replaced ones behind it.
