@@ -208,8 +208,10 @@ impl From<belfry_protocol::engine::store::StoreError> for Failure {
 impl From<crate::writer::Failure> for Failure {
     fn from(error: crate::writer::Failure) -> Self {
         use crate::writer::Failure::{Busy, Full, NotDestroyed, Refused, Stopped};
+        use belfry_protocol::engine::ledger::Refusal;
         let code = match error {
             Full(_) | Stopped(_) => Code::Io,
+            Refused(Refusal::NotReady { .. }) => Code::Recovering,
             Refused(_) => Code::Failed,
             NotDestroyed { .. } => Code::Partial,
             Busy => Code::TimedOut,

@@ -6,6 +6,7 @@
 //! | [`node`] | opening a data directory: lock, start-up check, threads |
 //! | [`writer`], [`flusher`] | the one writing thread (group commit), tiles to files |
 //! | [`store`], [`disk`] | SQLite and files |
+//! | [`member`] | a node as a member of a federation: between engine and network |
 //! | [`net`] | the transport between nodes |
 //! | [`ingest`] | bulk appends |
 //! | [`fsck`], [`audit`] | checking one's own ledger; verifying anybody's |
@@ -23,6 +24,7 @@ mod http;
 pub mod ingest;
 mod lock;
 mod log;
+pub mod member;
 pub mod net;
 pub mod node;
 pub mod store;

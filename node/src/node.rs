@@ -7,21 +7,25 @@ use crate::disk::{Disk, RealDisk};
 use crate::exit::{Code, Failure};
 use crate::flusher::{self, Flusher};
 use crate::lock::DirLock;
+use crate::member::{self, Link};
 use crate::store::{Layout, Reader, Store};
-use crate::writer::{Answer, Published, Request, Writer};
+use crate::writer::{Answer, Machine, Published, Request, Writer};
 use belfry_keys::NodeKeys;
 use belfry_protocol::engine::RequestId;
+use belfry_protocol::engine::federation::Engine;
+use belfry_protocol::engine::ledger::start::Incarnation;
 use belfry_protocol::engine::ledger::{self, Head, Ledger, start};
 use belfry_protocol::engine::store::Transaction;
 use belfry_protocol::entry::commit::EntrySecrets;
 use belfry_protocol::entry::json::Json;
 use belfry_protocol::entry::leaf::{Content, Leaf};
 use belfry_protocol::entry::{Press, Rulebook};
+use belfry_protocol::manifest::Federation;
 use belfry_protocol::note::VerifierKey;
 use belfry_protocol::tlog::bundle;
 use belfry_protocol::tlog::hash::{Hash, leaf_hash};
 use belfry_protocol::tlog::tile::{TILE_WIDTH, Tile};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -39,6 +43,9 @@ pub struct Node {
     rules: Arc<Rulebook>,
     secrets: Arc<EntrySecrets>,
     disk: Arc<dyn Disk>,
+    /// Entries that are owed and not appended yet.
+    owed: Mutex<Vec<(&'static str, Json)>>,
+    membership: Option<(Federation, Link)>,
     threads: Vec<JoinHandle<()>>,
     _lock: DirLock,
 }
@@ -71,7 +78,17 @@ impl Node {
         let mut store = Store::open(layout.clone(), Arc::clone(&disk))?;
         let log_signer = keys.log_key().clone();
         let log_key = log_signer.verifier().clone();
-        let (mut head, incarnation) = start_up(&mut store, &disk, &log_key)?;
+        let federation = member::federation(&layout)?;
+        if federation.is_some() && config.allow_solo {
+            return Err(Failure::new(
+                Code::ConfigInvalid,
+                "this node belongs to a federation, and may never sign alone",
+            )
+            .hint("set ledger.allow_solo = false in config.toml, and start without --allow-solo"));
+        }
+        let before = start::incarnation(&store.begin()?)?.map_or(0, |last| last.number);
+        let (mut head, taken) = start_up(&mut store, &disk, &log_key)?;
+        let incarnation = taken.number;
         let ledger = Ledger::new(
             ledger::Config {
                 origin: config.name.clone(),
@@ -95,7 +112,16 @@ impl Node {
         let rules = Rulebook::from_config(&config.scrub, &config.scrub_kinds).map_err(|error| {
             Failure::new(Code::ConfigInvalid, format!("scrubbing rules: {error}"))
         })?;
-        let (writer, writer_thread) = Writer::start(store, ledger, &head)?;
+        let link = Link::default();
+        let machine = match federation.clone() {
+            None => Machine::Alone(Box::new(ledger)),
+            Some(federation) => {
+                let settings = member::settings(&mut store, federation, keys, taken, before)?;
+                let engine = Engine::new(ledger, settings);
+                Machine::Member(Box::new(engine), Box::new(link.clone()))
+            }
+        };
+        let (writer, writer_thread) = Writer::start(store, machine, &head)?;
         let flusher = Flusher::new(
             Reader::open(layout.clone(), Arc::clone(&disk))?,
             Arc::clone(&disk),
@@ -110,24 +136,43 @@ impl Node {
             rules: Arc::new(rules),
             secrets: Arc::new(entry_secrets(keys)),
             disk,
+            owed: Mutex::default(),
+            membership: federation.map(|federation| (federation, link)),
             threads: vec![flusher_thread, writer_thread],
             _lock: lock,
         };
-        node.open_records(keys, &known)?;
+        let owed = node.owed(keys, &known);
+        *node.owed.lock().unwrap_or_else(PoisonError::into_inner) = owed;
+        if node.membership.is_none() {
+            node.settle()?;
+        }
         Ok(node)
     }
 
     /// Entries that a node owes before others': its certificates (R6) and its scrubbing rules.
-    fn open_records(&self, keys: &NodeKeys, known: &KnownRecords) -> Result<(), Failure> {
+    fn owed(&self, keys: &NodeKeys, known: &KnownRecords) -> Vec<(&'static str, Json)> {
         let rules = self.rules_body();
-        for certificate in keys.certificates() {
-            let note = certificate.to_string();
-            if !known.certificates.contains(&note) {
-                self.system("key.cert", Json::object([("note", Json::text(note))]))?;
-            }
-        }
+        let mut owed: Vec<(&'static str, Json)> = keys
+            .certificates()
+            .iter()
+            .map(ToString::to_string)
+            .filter(|note| !known.certificates.contains(note))
+            .map(|note| ("key.cert", Json::object([("note", Json::text(note))])))
+            .collect();
         if known.rules.as_ref() != Some(&rules) {
-            self.system("scrub.rules", rules)?;
+            owed.push(("scrub.rules", rules));
+        }
+        owed
+    }
+
+    /// Appends what the node owes; a member does so once it takes entries.
+    ///
+    /// # Errors
+    /// When the ledger takes nothing.
+    pub fn settle(&self) -> Result<(), Failure> {
+        let owed = std::mem::take(&mut *self.owed.lock().unwrap_or_else(PoisonError::into_inner));
+        for (kind, body) in owed {
+            self.system(kind, body)?;
         }
         Ok(())
     }
@@ -146,6 +191,18 @@ impl Node {
 
     fn system(&self, kind: &'static str, body: Json) -> Result<Answer, Failure> {
         Ok(self.writer.call(Request::System { kind, body })?)
+    }
+
+    /// The federation this node belongs to, and its way to the network.
+    #[must_use]
+    pub fn membership(&self) -> Option<&(Federation, Link)> {
+        self.membership.as_ref()
+    }
+
+    /// The disk it is on.
+    #[must_use]
+    pub fn disk(&self) -> Arc<dyn Disk> {
+        Arc::clone(&self.disk)
     }
 
     /// A press for one worker.
@@ -312,7 +369,7 @@ fn start_up(
     store: &mut Store,
     disk: &Arc<dyn Disk>,
     log_key: &VerifierKey,
-) -> Result<(Head, u64), Failure> {
+) -> Result<(Head, Incarnation), Failure> {
     let mut instance = [0; 16];
     getrandom::fill(&mut instance)
         .map_err(|error| Failure::new(Code::Failed, error.to_string()))?;
@@ -352,7 +409,7 @@ fn start_up(
     store.tidy(0, true)?;
     flusher::clear_temporary(&layout);
     tracing::info!(size = head.size(), incarnation = taken.number, at = %clock::wall(), "ledger opened");
-    Ok((head, taken.number))
+    Ok((head, taken))
 }
 
 /// Every unflushed entry against its stored leaf hash, and no gap between them.

@@ -32,7 +32,16 @@ pub fn make(reader: &Reader, index: u64, log_key: &VerifierKey) -> Result<TlogPr
             format!("there is no entry {index}: the ledger has {size}"),
         ));
     }
-    let (signed, note) = reader.newest_digest()?.filter(|(signed, _)| *signed > index).ok_or_else(|| {
+    // A digest with a quorum's lines is worth more than a newer one without.
+    let acked = match reader.acked()?.filter(|acked| *acked > index) {
+        Some(acked) => reader.digest_covering(acked)?,
+        None => None,
+    };
+    let newest = match acked {
+        Some(digest) => Some(digest),
+        None => reader.newest_digest()?,
+    };
+    let (signed, note) = newest.filter(|(signed, _)| *signed > index).ok_or_else(|| {
         Failure::new(Code::QuorumNotMet, format!("no signed digest covers entry {index}"))
             .hint("an unfounded node signs nothing; set ledger.allow_solo, or wait for the next digest")
     })?;

@@ -269,9 +269,23 @@ pub struct DemoArgs {
     /// What to append, at most 2,000 files
     #[arg(default_value = ".")]
     pub dir: PathBuf,
+    /// How the nodes talk to each other
+    #[arg(long, value_enum, default_value = "both")]
+    pub transport: TransportArg,
     /// End when the proof is verified
     #[arg(long)]
     pub exit_after_proof: bool,
+}
+
+/// A transport between nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TransportArg {
+    /// TCP with noise and yamux.
+    Tcp,
+    /// QUIC.
+    Quic,
+    /// Whatever connects.
+    Both,
 }
 
 /// `ledger …`

@@ -27,7 +27,7 @@ mod tokens;
 
 pub use args::Cli;
 pub(crate) use erase::commitment;
-pub(crate) use status::describe as describe_status;
+pub(crate) use status::{describe as describe_status, describe_member};
 
 use crate::exit::{Code, Failure};
 use args::{AuditCommand, Command, ConfigCommand, KeyCommand, LedgerCommand, TokenCommand};

@@ -33,7 +33,7 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> Result<(), Failure> {
         &config.log_format,
         context.global.verbose,
     )?;
-    if !config.allow_solo {
+    if !config.allow_solo && !context.layout.genesis().exists() {
         return Err(Failure::new(
             Code::Recovering,
             "this node belongs to no federation, and may not sign on its own",
@@ -45,7 +45,14 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    let served = runtime.block_on(serve(context, &app, &flags));
+    let served = runtime.block_on(async {
+        let net = join_federation(context, &app)?;
+        let served = serve(context, &app, &flags).await;
+        if let Some(net) = net {
+            let _ = net.send(crate::net::NetCommand::Close).await;
+        }
+        served
+    });
     // Handlers that did not end within the grace period are dropped here, so that the node can be closed.
     runtime.shutdown_timeout(Duration::from_secs(1));
     // Before the lock is free: a successor may bind the same names.
@@ -55,6 +62,31 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> Result<(), Failure> {
         app.node.close();
     }
     served
+}
+
+/// Starts the network of a member, and appends what the node owes as soon as it takes entries.
+fn join_federation(
+    context: &Context,
+    app: &Arc<App>,
+) -> Result<Option<crate::net::NetHandle>, Failure> {
+    let Some((federation, link)) = app.node.membership() else {
+        return Ok(None);
+    };
+    let seed = context.keys()?.transport_seed().clone();
+    let net = crate::member::connect(&app.node, link, federation, seed)?;
+    let mut published = app.node.writer().published();
+    let owner = Arc::downgrade(app);
+    tokio::spawn(async move {
+        if published.wait_for(|now| now.appends).await.is_err() {
+            return;
+        }
+        let settled =
+            tokio::task::spawn_blocking(move || owner.upgrade().map(|app| app.node.settle()));
+        if let Ok(Some(Err(error))) = settled.await {
+            tracing::error!(%error, "the node's own entries could not be appended");
+        }
+    });
+    Ok(Some(net))
 }
 
 /// Where scripts find the address of a node that listens on port 0.
@@ -113,7 +145,12 @@ fn announce(context: &Context, app: &App, address: &str) -> Result<(), Failure> 
         &format!("{} serves {} entries on http://{address}", app.node.config.name, now.size),
         &json!({ "listening": format!("http://{address}"), "name": app.node.config.name, "size": now.size }),
     )?;
-    let status = format!("solo, {} entries, http://{address}", now.size);
+    let mode = if app.node.membership().is_some() {
+        "member"
+    } else {
+        "solo"
+    };
+    let status = format!("{mode}, {} entries, http://{address}", now.size);
     notify(&[
         sd_notify::NotifyState::Ready,
         sd_notify::NotifyState::Status(&status),

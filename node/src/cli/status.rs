@@ -4,6 +4,7 @@ use super::args::StatusArgs;
 use super::context::Context;
 use super::control::Control;
 use crate::exit::Failure;
+use belfry_protocol::engine::federation;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -52,6 +53,38 @@ pub(crate) fn describe(
     })
 }
 
+/// Adds what a member of a federation shows.
+pub(crate) fn describe_member(shown: &mut Value, status: &federation::Status) {
+    let peers: Vec<Value> = status
+        .peers
+        .iter()
+        .map(|peer| {
+            json!({ "name": peer.name, "connected": peer.connected, "prepared": peer.prepared, "goodbye": peer.goodbye })
+        })
+        .collect();
+    let mirrors: Vec<Value> = status
+        .mirrors
+        .iter()
+        .map(|mirror| {
+            json!({ "origin": mirror.origin, "held": mirror.held, "tail": mirror.tail, "seen": mirror.seen, "acked": mirror.acked })
+        })
+        .collect();
+    let refused: serde_json::Map<String, Value> = status
+        .refused
+        .iter()
+        .map(|(why, count)| ((*why).to_owned(), json!(count)))
+        .collect();
+    if let Value::Object(fields) = shown {
+        fields.insert("mode".to_owned(), json!("member"));
+        fields.insert("phase".to_owned(), json!(status.phase));
+        fields.insert("acked_size".to_owned(), json!(status.acked));
+        fields.insert("incarnation".to_owned(), json!(status.incarnation));
+        fields.insert("peers".to_owned(), json!(peers));
+        fields.insert("mirrors".to_owned(), json!(mirrors));
+        fields.insert("refused".to_owned(), Value::Object(refused));
+    }
+}
+
 fn human(value: &Value) -> String {
     let text = |key: &str| match value.get(key) {
         Some(Value::String(text)) => text.clone(),
@@ -59,6 +92,11 @@ fn human(value: &Value) -> String {
         None => "-".to_owned(),
     };
     let mode = match text("mode").as_str() {
+        "member" => format!(
+            "member, {}, {} entries acknowledged",
+            text("phase"),
+            text("acked_size")
+        ),
         "solo" => "solo: signs on its own, nobody else vouches for this ledger".to_owned(),
         _ => "unfounded: appends, signs nothing until it belongs to a federation".to_owned(),
     };
@@ -67,8 +105,39 @@ fn human(value: &Value) -> String {
     } else {
         "not running"
     };
+    let list = |key: &str| {
+        value
+            .get(key)
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default()
+    };
+    let mut members = String::new();
+    for peer in list("peers") {
+        let field = |name: &str| peer.get(name).map_or(String::new(), ToString::to_string);
+        let state = match (
+            peer.get("connected"),
+            peer.get("goodbye").and_then(Value::as_str),
+        ) {
+            (Some(Value::Bool(true)), _) => {
+                format!("connected, holds {} entries", field("prepared"))
+            }
+            (_, Some(why)) => why.to_owned(),
+            _ => "not connected".to_owned(),
+        };
+        members.push_str(&format!("\nmember    {} {state}", field("name")));
+    }
+    for mirror in list("mirrors") {
+        let field = |name: &str| mirror.get(name).map_or(String::new(), ToString::to_string);
+        members.push_str(&format!(
+            "\nmirror    {} {} entries held, {} acknowledged",
+            field("origin"),
+            field("held"),
+            field("acked")
+        ));
+    }
     format!(
-        "{} ({}, {running})\nmode      {mode}\nentries   {} ({} signed, {} in tiles)\nroot      {}\nstarts    {}",
+        "{} ({}, {running})\nmode      {mode}\nentries   {} ({} signed, {} in tiles)\nroot      {}\nstarts    {}{members}",
         text("name"),
         text("role"),
         text("size"),

@@ -1,6 +1,7 @@
 //! Every configuration key in one table, and the values they become.
 
 use super::Shown;
+use crate::net::Transport;
 use belfry_protocol::entry::time::DAY_US;
 use belfry_protocol::scrub::RulesetConfig;
 use std::collections::BTreeMap;
@@ -63,6 +64,16 @@ pub const KEYS: &[Key] = &[
         about: "largest request body in bytes; an NDJSON upload may hold many entries",
     },
     Key {
+        name: "net.listen",
+        default: "0.0.0.0:9471",
+        about: "address and port for other members, TCP and UDP; port 0: any",
+    },
+    Key {
+        name: "net.transport",
+        default: "both",
+        about: "tcp, quic, or both",
+    },
+    Key {
         name: "log.filter",
         default: "info",
         about: "what is logged, e.g. info or belfry=debug",
@@ -114,6 +125,10 @@ pub struct Config {
     pub http_listen: SocketAddr,
     /// Largest request body in bytes.
     pub http_body_limit: usize,
+    /// Listener for other members.
+    pub net_listen: SocketAddr,
+    /// Transports for other members.
+    pub net_transport: Transport,
     /// Log filter.
     pub log_filter: String,
     /// Log format.
@@ -186,6 +201,23 @@ impl Config {
                 )
             })?,
             http_body_limit: body_limit,
+            net_listen: text("net.listen").parse().map_err(|_| {
+                (
+                    "net.listen",
+                    format!("{:?} is no address like 0.0.0.0:9471", text("net.listen")),
+                )
+            })?,
+            net_transport: match text("net.transport") {
+                "tcp" => Transport::Tcp,
+                "quic" => Transport::Quic,
+                "both" => Transport::Both,
+                other => {
+                    return Err((
+                        "net.transport",
+                        format!("{other:?} is not tcp, quic or both"),
+                    ));
+                }
+            },
             log_filter: text("log.filter").to_owned(),
             log_format,
             scrub,

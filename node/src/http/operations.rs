@@ -25,6 +25,11 @@ pub(super) async fn readyz(State(door): State<Door>) -> Response {
         ended()
     };
     match (door.app.ready.load(Ordering::Relaxed), stopped) {
+        (true, None) if !door.app.node.published().appends => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "recovering: asking the towers what they know\n",
+        )
+            .into_response(),
         (true, None) => (StatusCode::OK, "ready\n").into_response(),
         (_, Some(why)) => (
             StatusCode::SERVICE_UNAVAILABLE,
@@ -48,12 +53,14 @@ pub(super) async fn status(State(door): State<Door>) -> Result<axum::Json<Value>
             move || Ok(app.with_reader(|reader| Ok((reader.head()?, reader.incarnation()?)))?),
         )
         .await?;
-    Ok(axum::Json(crate::cli::describe_status(
-        &door.app.node.config,
-        &head,
-        incarnation,
-        true,
-    )))
+    let mut shown = crate::cli::describe_status(&door.app.node.config, &head, incarnation, true);
+    let app = Arc::clone(&door.app);
+    if door.app.node.membership().is_some()
+        && let Some(status) = blocking(move || Ok(app.node.writer().status())).await?
+    {
+        crate::cli::describe_member(&mut shown, &status);
+    }
+    Ok(axum::Json(shown))
 }
 
 pub(super) async fn erase(

@@ -53,7 +53,9 @@ impl From<Failure> for Problem {
 impl From<crate::writer::Failure> for Problem {
     fn from(failure: crate::writer::Failure) -> Self {
         use crate::writer::Failure::{Busy, Full, NotDestroyed, Refused, Stopped};
+        use belfry_protocol::engine::ledger::Refusal;
         let (status, retry) = match &failure {
+            Refused(Refusal::NotReady { .. }) => (StatusCode::SERVICE_UNAVAILABLE, Some(5)),
             Refused(_) => (StatusCode::UNPROCESSABLE_ENTITY, None),
             NotDestroyed { .. } => (StatusCode::SERVICE_UNAVAILABLE, None),
             Busy => (StatusCode::SERVICE_UNAVAILABLE, Some(1)),

@@ -29,6 +29,12 @@ impl Layout {
         self.dir.join("config.toml")
     }
 
+    /// The co-signed manifest of the federation this node belongs to.
+    #[must_use]
+    pub fn genesis(&self) -> PathBuf {
+        self.dir.join("genesis.json")
+    }
+
     /// Key files.
     #[must_use]
     pub fn keys(&self) -> PathBuf {

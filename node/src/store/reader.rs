@@ -77,6 +77,15 @@ impl Reader {
         }))
     }
 
+    /// Size of the newest digest that a quorum of towers acknowledged.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn acked(&self) -> Result<Option<u64>> {
+        let record = read_record(&self.connection, Record::Acked)?;
+        Ok(record.and_then(|bytes| bytes.try_into().ok().map(u64::from_be_bytes)))
+    }
+
     /// Size and note of the newest signed digest.
     ///
     /// # Errors

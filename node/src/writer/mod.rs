@@ -4,6 +4,7 @@
 mod work;
 
 use crate::store::Store;
+use belfry_protocol::engine::federation::{self, Engine};
 use belfry_protocol::engine::ledger::{Head, Ledger, Places, Refusal};
 use belfry_protocol::engine::store::Place;
 use belfry_protocol::entry::Batch;
@@ -76,8 +77,28 @@ pub enum Failure {
 /// Called once, on the writer thread: it must not block.
 pub type Reply = Box<dyn FnOnce(Result<Answer, Failure>) + Send>;
 
+/// Where a member's messages go. Called on the writer thread: it must not block.
+pub trait Outlet: Send {
+    /// Something that may leave at once.
+    fn free(&mut self, output: federation::Free);
+    /// Something that is durable now.
+    fn promise(&mut self, output: federation::Promise);
+}
+
+/// The state machine that the writer drives.
+pub enum Machine {
+    /// A ledger on its own, or an unfounded one.
+    Alone(Box<Ledger>),
+    /// A member of a federation.
+    Member(Box<Engine>, Box<dyn Outlet>),
+}
+
 enum Command {
     Request(Request, Reply),
+    /// From the network.
+    Message(Box<federation::Input>),
+    /// How far a member is; nobody waits on it for ever.
+    Status(SyncSender<Option<federation::Status>>),
     /// The flusher has something to say; see [`Work::apply_flush`].
     Wake,
     Close,
@@ -94,6 +115,10 @@ pub struct Published {
     pub flushed: u64,
     /// Size of the newest signed digest.
     pub signed: u64,
+    /// Size of the newest digest that a quorum of towers acknowledged; 0 outside a federation.
+    pub acked: u64,
+    /// Whether entries are taken: not while a member recovers.
+    pub appends: bool,
     /// Commits since start.
     pub commits: u64,
     /// Why the writer stopped, if it did.
@@ -141,7 +166,7 @@ impl Writer {
     /// Starts the writer thread. `head` is the head that start-up checked.
     pub fn start(
         store: Store,
-        ledger: Ledger,
+        machine: Machine,
         head: &Head,
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (queue, commands) = sync_channel(QUEUE);
@@ -150,11 +175,12 @@ impl Writer {
             flushable: store.flushable(head).map_err(std::io::Error::other)?,
             flushed: head.flushed,
             signed: head.signed.unwrap_or(0),
+            appends: matches!(machine, Machine::Alone(_)),
             ..Published::default()
         };
         let (publish, published) = watch::channel(first);
         let flushes = Flushes::default();
-        let work = Work::new(store, ledger, commands, publish, flushes.clone());
+        let work = Work::new(store, machine, commands, publish, flushes.clone());
         let thread = std::thread::Builder::new()
             .name("ledger-writer".to_owned())
             .spawn(move || work.run())?;
@@ -210,6 +236,21 @@ impl Writer {
     #[must_use]
     pub fn is_flushing(&self) -> bool {
         self.is_running() && !self.flushes.lock().is_empty()
+    }
+
+    /// Hands over a message from the network; `false` if the queue is full, which drops it: peers ask again.
+    pub fn message(&self, input: federation::Input) -> bool {
+        self.queue
+            .try_send(Command::Message(Box::new(input)))
+            .is_ok()
+    }
+
+    /// How far a member of a federation is; `None` outside one, or when the writer ended.
+    #[must_use]
+    pub fn status(&self) -> Option<federation::Status> {
+        let (answer, wait) = sync_channel(1);
+        self.queue.send(Command::Status(answer)).ok()?;
+        wait.recv().ok().flatten()
     }
 
     /// Asks the writer to finish what waits and stop.

@@ -1,15 +1,16 @@
 //! The writer thread: it drains what waits, runs one engine step in one transaction, commits with one sync, and only
 //! then releases the promises (group commit). May not decide anything that the engine decides.
 
-use super::{Answer, Command, Failure, Flush, Flushes, Published, Reply, Request, refuse};
+use super::{Answer, Command, Failure, Flush, Flushes, Machine, Published, Reply, Request, refuse};
 use crate::clock;
 use crate::exit::Code;
 use crate::store::Store;
-use belfry_protocol::engine::ledger::{Free, Head, Input, Ledger, Promise};
+use belfry_protocol::engine::federation;
+use belfry_protocol::engine::ledger::{Free, Head, Input, Promise};
 use belfry_protocol::engine::store::{Place, StoreError, Transaction};
 use belfry_protocol::engine::{self, RequestId};
 use std::collections::BTreeMap;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
@@ -32,10 +33,30 @@ const STEP_BYTES: u64 = 40 << 10;
 /// Housekeeping and the end of the day.
 const TICK: Duration = Duration::from_secs(1);
 
+/// As [`TICK`], for a member of a federation: digests and questions are repeated at this grain.
+const MEMBER_TICK: Duration = Duration::from_millis(50);
+
+/// Fresh randomness for one step.
+fn seed() -> Result<[u8; 32], StoreError> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| StoreError::Io(error.to_string()))?;
+    Ok(seed)
+}
+
+fn message_bytes(input: &federation::Input) -> usize {
+    match input {
+        federation::Input::Request { bytes, .. } | federation::Input::Gossip { bytes, .. } => {
+            bytes.len()
+        }
+        federation::Input::Response { bytes, .. } => bytes.as_ref().map_or(0, Vec::len),
+        _ => 0,
+    }
+}
+
 /// The thread's state.
 pub(super) struct Work {
     store: Store,
-    ledger: Ledger,
+    machine: Machine,
     commands: Receiver<Command>,
     publish: watch::Sender<Published>,
     start: Instant,
@@ -58,6 +79,8 @@ struct Taken {
     replies: BTreeMap<RequestId, Reply>,
     bytes: usize,
     close: bool,
+    messages: Vec<federation::Input>,
+    statuses: Vec<SyncSender<Option<federation::Status>>>,
 }
 
 impl Taken {
@@ -83,7 +106,9 @@ impl Taken {
     }
 
     fn is_full(&self) -> bool {
-        self.close || self.inputs.len() >= INPUTS_PER_STEP || self.bytes >= BYTES_PER_STEP
+        self.close
+            || self.inputs.len() + self.messages.len() >= INPUTS_PER_STEP
+            || self.bytes >= BYTES_PER_STEP
     }
 
     fn fail(self, failure: &Failure) {
@@ -100,6 +125,8 @@ struct Done {
     erased: Vec<(RequestId, u64)>,
     head: Head,
     flushable: u64,
+    acked: u64,
+    appends: bool,
     took: Duration,
 }
 
@@ -121,7 +148,7 @@ fn flush_inputs(told: &BTreeMap<Place, Flush>) -> (Vec<Input>, Vec<Flush>) {
 impl Work {
     pub(super) fn new(
         store: Store,
-        ledger: Ledger,
+        machine: Machine,
         commands: Receiver<Command>,
         publish: watch::Sender<Published>,
         flushes: Flushes,
@@ -129,7 +156,7 @@ impl Work {
         let now = Instant::now();
         Self {
             store,
-            ledger,
+            machine,
             commands,
             publish,
             start: now,
@@ -145,7 +172,7 @@ impl Work {
         let mut last_tick = Instant::now();
         loop {
             let mut taken = Taken::default();
-            match self.commands.recv_timeout(TICK) {
+            match self.commands.recv_timeout(self.pause()) {
                 Ok(command) => Self::take(&mut taken, command),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -157,7 +184,9 @@ impl Work {
                 taken.inputs.push(Input::Tick);
             }
             let close = taken.close;
+            let statuses = std::mem::take(&mut taken.statuses);
             self.step(taken);
+            self.tell(statuses);
             if close {
                 break;
             }
@@ -173,6 +202,11 @@ impl Work {
         match command {
             Command::Wake => {}
             Command::Close => taken.close = true,
+            Command::Message(input) => {
+                taken.bytes += message_bytes(&input);
+                taken.messages.push(*input);
+            }
+            Command::Status(answer) => taken.statuses.push(answer),
             Command::Request(request, reply) => taken.add(request, reply),
         }
     }
@@ -240,19 +274,24 @@ impl Work {
 
     /// Runs one step to its end; `false` if the disk was full and nothing was changed.
     fn step(&mut self, mut taken: Taken) -> bool {
-        if taken.inputs.is_empty() && taken.mirrored.is_empty() {
+        let alone = matches!(self.machine, Machine::Alone(_));
+        if taken.inputs.is_empty() && taken.mirrored.is_empty() && (alone || taken.close) {
             return true;
         }
         let inputs = std::mem::take(&mut taken.inputs);
         let mirrored = std::mem::take(&mut taken.mirrored);
+        let messages = std::mem::take(&mut taken.messages);
         let (callers, bytes) = (taken.replies.len(), taken.bytes as u64);
         let destroy = inputs
             .iter()
             .any(|input| matches!(input, Input::Erase { .. } | Input::Tick));
-        let done = match self.commit(inputs, &mirrored) {
+        let done = match self.commit(inputs, messages, mirrored) {
             Ok(done) => done,
             Err(StoreError::Full(why)) => {
                 tracing::error!(%why, "the disk is full; nothing was appended");
+                if let Machine::Member(engine, _) = &mut self.machine {
+                    engine.forget();
+                }
                 taken.fail(&Failure::Full(why));
                 return false;
             }
@@ -271,6 +310,8 @@ impl Work {
             published.flushable = done.flushable;
             published.flushed = done.head.flushed;
             published.signed = done.head.signed.unwrap_or(0);
+            published.acked = done.acked.max(published.acked);
+            published.appends = done.appends;
             published.commits += 1;
         });
         for (request, answer) in done.answers {
@@ -301,16 +342,44 @@ impl Work {
         true
     }
 
-    /// One transaction: step, commit, and only then the promises.
-    fn commit(&mut self, inputs: Vec<Input>, mirrored: &[Flush]) -> Result<Done, StoreError> {
+    /// One transaction: step, free outputs, commit, and only then the promises (R9).
+    fn commit(
+        &mut self,
+        inputs: Vec<Input>,
+        messages: Vec<federation::Input>,
+        mirrored: Vec<Flush>,
+    ) -> Result<Done, StoreError> {
+        let now = clock::now(self.start);
         let mut tx = self.store.begin()?;
-        let (mut outbox, head) = self.ledger.step(clock::now(self.start), &mut tx, inputs)?;
-        for Flush {
-            origin, through, ..
-        } in mirrored
-        {
-            engine::flushed_mirror(&mut tx, origin, *through)?;
-        }
+        let (mut outbox, head, member) = match &mut self.machine {
+            Machine::Alone(ledger) => {
+                let (outbox, head) = ledger.step(now, &mut tx, inputs)?;
+                for flush in &mirrored {
+                    engine::flushed_mirror(&mut tx, &flush.origin, flush.through)?;
+                }
+                (outbox, head, None)
+            }
+            Machine::Member(engine, outlet) => {
+                let flushed = mirrored
+                    .into_iter()
+                    .map(|flush| federation::Input::MirrorFlushed {
+                        origin: flush.origin,
+                        through: flush.through,
+                    });
+                let own = inputs.into_iter().map(federation::Input::Ledger);
+                let all = flushed.chain(own).chain(messages).collect();
+                let mut outputs = engine.step(now, seed()?, &mut tx, all)?;
+                for output in outputs.federation.take_free() {
+                    outlet.free(output);
+                }
+                let state = (engine.acked(), engine.may_append());
+                (
+                    outputs.ledger,
+                    outputs.head,
+                    Some((outputs.federation, state)),
+                )
+            }
+        };
         let refused = outbox.take_free();
         let began = Instant::now();
         let committed = tx.commit()?;
@@ -319,8 +388,16 @@ impl Work {
             erased: Vec::new(),
             took: began.elapsed(),
             flushable: self.store.flushable(&head)?,
+            acked: 0,
+            appends: true,
             head,
         };
+        if let (Some((outbox, state)), Machine::Member(_, outlet)) = (member, &mut self.machine) {
+            (done.acked, done.appends) = state;
+            for output in outbox.release(&committed) {
+                outlet.promise(output);
+            }
+        }
         for promise in outbox.release(&committed) {
             match promise {
                 Promise::Appended { request, places } => {
@@ -334,6 +411,27 @@ impl Work {
             done.answers.push((request, Err(refusal.into())));
         }
         Ok(done)
+    }
+
+    /// How long to wait for a command: a member has retries and intervals to keep.
+    fn pause(&self) -> Duration {
+        match self.machine {
+            Machine::Alone(_) => TICK,
+            Machine::Member(..) => MEMBER_TICK,
+        }
+    }
+
+    fn tell(&mut self, statuses: Vec<SyncSender<Option<federation::Status>>>) {
+        if statuses.is_empty() {
+            return;
+        }
+        let status = match (&self.machine, self.store.begin()) {
+            (Machine::Member(engine, _), Ok(tx)) => engine.status(&tx).ok(),
+            _ => None,
+        };
+        for answer in statuses {
+            let _ = answer.try_send(status.clone());
+        }
     }
 
     /// After an I/O error nobody knows what is on disk: stop at once, the next start finds out (R9).

@@ -249,6 +249,18 @@ impl Engine {
         })
     }
 
+    /// Size of the newest digest that a quorum acknowledged.
+    #[must_use]
+    pub fn acked(&self) -> u64 {
+        self.volatile.acked
+    }
+
+    /// Whether the ledger takes entries (R3: not while recovering).
+    #[must_use]
+    pub fn may_append(&self) -> bool {
+        self.volatile.factory.may_append()
+    }
+
     /// How far this node is, as of the last step.
     ///
     /// # Errors

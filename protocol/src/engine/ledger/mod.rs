@@ -198,6 +198,8 @@ impl<T: Transaction> Step<'_, T> {
         if ledger.config.solo {
             self.sign_if_due(&ledger.config, &ledger.log_key)?;
         }
+        // A clock that went on is worth a sync only together with something else.
+        self.stored.clock = self.head.clock;
         if self.head != self.stored {
             self.head.store(self.tx)?;
         }

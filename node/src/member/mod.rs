@@ -1,0 +1,137 @@
+//! A node as a member of a federation: its manifest, what the engine needs for a start, and the way between engine and
+//! network. May not decide anything about messages: that is the engine's.
+
+mod link;
+
+pub use link::{Link, connect};
+
+use crate::disk::Disk;
+use crate::exit::{Code, Failure};
+use crate::store::{Layout, Store};
+use belfry_keys::NodeKeys;
+use belfry_protocol::engine::federation::Settings;
+use belfry_protocol::engine::federation::members::Members;
+use belfry_protocol::engine::ledger::start::Incarnation;
+use belfry_protocol::engine::store::{Record, Transaction};
+use belfry_protocol::manifest::{Federation, SignedManifest};
+use belfry_protocol::wire::{Range, Version};
+use std::sync::Arc;
+
+/// The founded federation of a data directory, if it has one.
+///
+/// # Errors
+/// When the manifest cannot be read or does not verify.
+pub fn federation(layout: &Layout) -> Result<Option<Federation>, Failure> {
+    let path = layout.genesis();
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let refuse = |error: &dyn std::fmt::Display| {
+        Failure::new(
+            Code::VerificationFailed,
+            format!("{}: {error}", path.display()),
+        )
+        .hint("the manifest must be the one that every member signed; get it again from another member")
+    };
+    let signed = SignedManifest::parse(&bytes).map_err(|error| refuse(&error))?;
+    let founded = signed.verify_founding().map_err(|error| refuse(&error))?;
+    Ok(Some(Federation::from(founded)))
+}
+
+/// Makes a directory a member: stores the manifest and gives the directory its disk id. A directory that is a member
+/// without having been made one here is a lost disk (R3).
+///
+/// # Errors
+/// When the manifest does not verify or the directory cannot be written.
+pub fn install(layout: &Layout, disk: Arc<dyn Disk>, manifest: &[u8]) -> Result<(), Failure> {
+    let before = federation(layout)?;
+    if before.is_some() {
+        return Err(Failure::new(
+            Code::Failed,
+            "this node belongs to a federation already",
+        ));
+    }
+    let mut store = Store::open(layout.clone(), disk)?;
+    let mut tx = store.begin()?;
+    if tx.record(Record::Disk)?.is_none() {
+        tx.put_record(Record::Disk, &disk_record(random_id()?, false))?;
+    }
+    tx.commit()?;
+    store.close()?;
+    std::fs::write(layout.genesis(), manifest)?;
+    federation(layout)?;
+    Ok(())
+}
+
+fn disk_record(id: [u8; 16], restored: bool) -> Vec<u8> {
+    [id.as_slice(), &[u8::from(restored)]].concat()
+}
+
+fn random_id() -> Result<[u8; 16], Failure> {
+    let mut id = [0; 16];
+    getrandom::fill(&mut id).map_err(|error| Failure::new(Code::Failed, error.to_string()))?;
+    Ok(id)
+}
+
+/// What the engine needs for this start.
+pub(crate) fn settings(
+    store: &mut Store,
+    federation: Federation,
+    keys: &NodeKeys,
+    incarnation: Incarnation,
+    incarnation_before: u64,
+) -> Result<Settings, Failure> {
+    let Some((me, member)) = federation.member(keys.name()) else {
+        return Err(Failure::new(
+            Code::ConfigInvalid,
+            format!("the manifest does not name {}", keys.name()),
+        )
+        .hint("genesis.json belongs to another node, or this node was not admitted"));
+    };
+    let transport = crate::net::peer_id_of(&keys.transport_public_key()).to_string();
+    if member.identity != *keys.identity_verifier() || member.peer != transport {
+        return Err(Failure::new(
+            Code::KeyUnavailable,
+            format!("the manifest names other keys for {}", keys.name()),
+        )
+        .hint("use the keys with which this node was founded; new ones take an amendment"));
+    }
+    let mut tx = store.begin()?;
+    let (disk, restored) = match tx
+        .record(Record::Disk)?
+        .as_deref()
+        .and_then(<[u8]>::split_first_chunk::<16>)
+    {
+        Some((id, rest)) => (*id, rest != [0]),
+        None => {
+            let id = random_id()?;
+            tx.put_record(Record::Disk, &disk_record(id, true))?;
+            (id, true)
+        }
+    };
+    tx.commit()?;
+    if restored {
+        tracing::warn!(
+            "this directory is empty although the manifest names this node: as a tower it promises nothing until it has caught up"
+        );
+    }
+    Ok(Settings {
+        members: Members::new(federation),
+        me,
+        incarnation,
+        incarnation_before,
+        certificates: keys.certificates().to_vec(),
+        envelope_key: keys.envelope_key().clone(),
+        ack_key: keys.ack_key().clone(),
+        mirror_key: keys.mirror_key().clone(),
+        versions: vec![Range {
+            min: Version::V1_0,
+            max: Version::V1_0,
+        }],
+        disk,
+        restored,
+        agent: concat!("belfry/", env!("CARGO_PKG_VERSION")).to_owned(),
+    })
+}
