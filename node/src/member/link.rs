@@ -8,7 +8,7 @@ use crate::net::{
 };
 use crate::node::Node;
 use crate::store::{LedgerView, Placed, Reader};
-use crate::writer::Outlet;
+use crate::writer::{Outlet, Writer};
 use belfry_protocol::engine::federation::checks::Checks;
 use belfry_protocol::engine::federation::serve::{self, EntrySource};
 use belfry_protocol::engine::federation::{Free, Input, Promise, Protocol, Topic, Verdict};
@@ -28,6 +28,8 @@ use zeroize::Zeroizing;
 const EVENTS: usize = 256;
 /// Answers with entries that are being read at once.
 const SERVING: usize = 4;
+/// Pause before a message is offered to a busy engine again.
+const FULL_PAUSE: std::time::Duration = std::time::Duration::from_millis(2);
 /// Longest frame: a tail with its head, as the engine has it, and room for the frame.
 const MAX_FRAME: usize = (9 << 20) + 4_096;
 
@@ -44,6 +46,7 @@ struct Bound {
     open: Arc<dyn Fn() -> Result<Reader, Failure> + Send + Sync>,
     inbound: Arc<Mutex<Inbound>>,
     serving: Arc<AtomicUsize>,
+    writer: Writer,
 }
 
 /// Requests of peers that wait for an answer, by our number.
@@ -86,13 +89,24 @@ impl Bound {
         }
     }
 
+    /// Every request gets one response, also one that never left: the engine waits for it.
     fn request(&self, peer: &str, id: u64, protocol: NetProtocol, bytes: Vec<u8>) {
-        if let Ok(peer) = peer.parse() {
-            self.send(NetCommand::Request {
+        let sent = peer.parse().is_ok_and(|peer| {
+            let request = NetCommand::Request {
                 peer,
                 id,
                 protocol,
                 bytes,
+            };
+            self.net.try_send(request).is_ok()
+        });
+        if !sent {
+            tracing::debug!(%peer, "a request was dropped: the network's queue is full");
+            // Full, too: then the engine is behind, and asks again after its pause.
+            let _ = self.writer.message(Input::Response {
+                id,
+                bytes: None,
+                checks: Checks::default(),
             });
         }
     }
@@ -257,6 +271,7 @@ pub fn connect(
         open: Arc::new(move || Ok(Reader::open(layout.clone(), Arc::clone(&disk))?)),
         inbound: Arc::default(),
         serving: Arc::default(),
+        writer: node.writer().clone(),
     };
     *link.bound.lock().unwrap_or_else(PoisonError::into_inner) = Some(bound.clone());
     let members = federation
@@ -274,11 +289,16 @@ pub fn connect(
     let writer = node.writer().clone();
     tokio::spawn(async move {
         while let Some(event) = arriving.recv().await {
-            if let Some(input) = translate(&bound, event)
-                && !writer.message(input)
-            {
-                // The engine cannot keep up: let the network feel it.
-                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            // The engine may not keep up: wait for it, so that the network feels it and nothing is lost here.
+            let Some(mut input) = translate(&bound, event) else {
+                continue;
+            };
+            while let Err(back) = writer.message(input) {
+                input = back;
+                tokio::time::sleep(FULL_PAUSE).await;
+                if !writer.is_running() {
+                    return;
+                }
             }
         }
     });

@@ -11,7 +11,7 @@ use belfry_protocol::entry::Batch;
 use belfry_protocol::entry::json::Json;
 use belfry_protocol::tlog::tile::TILE_WIDTH;
 use std::collections::BTreeMap;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use tokio::sync::watch;
@@ -238,11 +238,21 @@ impl Writer {
         self.is_running() && !self.flushes.lock().is_empty()
     }
 
-    /// Hands over a message from the network; `false` if the queue is full, which drops it: peers ask again.
-    pub fn message(&self, input: federation::Input) -> bool {
-        self.queue
-            .try_send(Command::Message(Box::new(input)))
-            .is_ok()
+    /// Hands over a message from the network unless the queue is full.
+    ///
+    /// # Errors
+    /// The message, when the queue is full or the writer ended.
+    pub fn message(&self, input: federation::Input) -> Result<(), federation::Input> {
+        let sent = self.queue.try_send(Command::Message(Box::new(input)));
+        match sent {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(command) | TrySendError::Disconnected(command)) => match command
+            {
+                Command::Message(input) => Err(*input),
+                // What comes back is what was handed over.
+                _ => Ok(()),
+            },
+        }
     }
 
     /// How far a member of a federation is; `None` outside one, or when the writer ended.
