@@ -1,4 +1,5 @@
 //! `belfry demo`, the README's first command, with real processes over TCP and QUIC.
+#![allow(clippy::unwrap_used)] // helpers of tests may unwrap as tests do
 
 use belfry_tests::{Node, run};
 

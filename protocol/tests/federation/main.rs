@@ -1,6 +1,9 @@
 //! Factories and towers by the rules R1-R4, several engines at a time on a virtual clock.
 #![allow(clippy::unwrap_used)] // helpers of tests may unwrap as tests do
 
+mod founding;
+mod hostile;
+mod recovery;
 mod world;
 
 use belfry_protocol::engine::federation::Alarm;
@@ -94,7 +97,7 @@ fn a_restarted_factory_goes_on_where_it_was() {
 }
 
 /// Every digest that ever left a node, by size: two roots of one size are a fork.
-fn no_fork(world: &World) {
+pub(crate) fn no_fork(world: &World) {
     let digests = &world.nodes[0].digests;
     for (size, root) in digests {
         assert!(

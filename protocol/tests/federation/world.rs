@@ -1,26 +1,23 @@
 //! Several engines over memory stores on a virtual clock: messages take a millisecond, arrive in order, and are lost
 //! when a link is cut or a node is down.
 
-use belfry_protocol::cert::{Certificate, Scope, certificate_hash};
+use super::founding::{START, certificates, found, peer_id, seed};
 use belfry_protocol::engine::federation::members::Members;
 use belfry_protocol::engine::federation::{
     Alarm, Engine, Free, Input, Promise, Settings, Status, serve,
 };
 use belfry_protocol::engine::ledger::{self, Ledger, start};
 use belfry_protocol::engine::mem::MemStore;
-use belfry_protocol::engine::store::{Record, Transaction};
+use belfry_protocol::engine::store::{Record, Table, Transaction};
 use belfry_protocol::engine::{Now, RequestId};
 use belfry_protocol::entry::json::Json;
 use belfry_protocol::entry::time::TimeUs;
-use belfry_protocol::manifest::{
-    Federation, Founded, Limits, Manifest, Member, SignedManifest, signing_text,
-};
-use belfry_protocol::note::{SignedNote, SigningKey};
-use belfry_protocol::tlog::hash::{sha256, sha256_parts};
+use belfry_protocol::manifest::Federation;
+use belfry_protocol::note::SigningKey;
+use belfry_protocol::tlog::hash::sha256;
 use belfry_protocol::wire::{Range, Version};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-const START: u64 = 1_795_168_800;
 const HOP_US: u64 = 1_000;
 
 /// What arrives at a node.
@@ -31,13 +28,16 @@ enum Parcel {
         asked: u64,
         protocol: belfry_protocol::engine::federation::Protocol,
         bytes: Vec<u8>,
+        /// Disconnections of all links when it was sent: nothing of an old connection arrives on a new one.
+        link: u64,
     },
 }
 
+#[derive(Default)]
 pub(crate) struct Node {
     pub(crate) store: MemStore,
-    engine: Option<Engine>,
-    starts: u64,
+    pub(crate) engine: Option<Engine>,
+    pub(crate) starts: u64,
     pub(crate) alarms: Vec<Alarm>,
     pub(crate) acked: u64,
     pub(crate) digests: BTreeSet<(u64, String)>,
@@ -53,126 +53,18 @@ pub(crate) struct World {
     queue: BTreeMap<(u64, u64), (usize, Parcel)>,
     sequence: u64,
     /// Questions waiting for an answer at a node: number there to (asker, number there).
-    questions: BTreeMap<u64, (usize, u64)>,
+    questions: BTreeMap<u64, (usize, u64, u64)>,
+    /// How often each pair was disconnected.
+    breaks: BTreeMap<(usize, usize), u64>,
     links: BTreeSet<(usize, usize)>,
     cut: BTreeSet<(usize, usize)>,
     requests: u64,
     pub(crate) versions: BTreeMap<usize, Vec<Range>>,
     pub(crate) lost: VecDeque<String>,
-}
-
-fn seed(name: &str, what: &str) -> [u8; 32] {
-    sha256_parts(&[name.as_bytes(), b"/", what.as_bytes()]).0
-}
-
-fn peer_id(name: &str) -> String {
-    const ALPHABET: &[u8] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
-    let hash = sha256_parts(&[name.as_bytes(), b"a"])
-        .0
-        .into_iter()
-        .chain(sha256(name.as_bytes()).0);
-    let rest: String = hash
-        .take(44)
-        .map(|byte| char::from(ALPHABET[usize::from(byte) % 58]))
-        .collect();
-    format!("12D3KooW{rest}")
-}
-
-fn certificate(name: &str) -> Certificate {
-    let key = |what: &str| {
-        SigningKey::ed25519(name, seed(name, what))
-            .unwrap()
-            .verifier()
-            .clone()
-    };
-    let cosigner = |name: &str, what: &str| {
-        SigningKey::cosigner(name, seed(name, what))
-            .unwrap()
-            .verifier()
-            .clone()
-    };
-    Certificate {
-        scope: Scope::Unfounded,
-        node: name.to_owned(),
-        serial: 1,
-        previous: None,
-        not_before_seconds: START - 10,
-        not_after_seconds: START + 90 * 86_400,
-        log: key("log"),
-        log_from_size: 0,
-        ack: cosigner(name, "ack"),
-        mirror: SigningKey::cosigner(&format!("{name}/mirror"), seed(name, "mirror"))
-            .unwrap()
-            .verifier()
-            .clone(),
-        envelope: key("envelope"),
-    }
-}
-
-fn certificates(name: &str) -> Vec<SignedNote> {
-    let identity = SigningKey::ed25519(name, seed(name, "identity")).unwrap();
-    vec![certificate(name).sign(&identity).unwrap()]
-}
-
-/// One factory and `towers` towers; k as small as allowed.
-fn found(towers: usize, k: u32) -> Founded {
-    let names: Vec<String> = (0..=towers)
-        .map(|number| {
-            if number == 0 {
-                "a.example/line".to_owned()
-            } else {
-                format!("t{number}.example")
-            }
-        })
-        .collect();
-    let members = names
-        .iter()
-        .enumerate()
-        .map(|(number, name)| Member {
-            name: name.clone(),
-            factory: number == 0,
-            tower: number > 0,
-            identity: SigningKey::ed25519(name, seed(name, "identity"))
-                .unwrap()
-                .verifier()
-                .clone(),
-            peer: peer_id(name),
-            addresses: vec![format!("/ip4/127.0.0.1/tcp/{}", 4_000 + number)],
-            http: None,
-            certificate_head: certificate_hash(&certificates(name)[0]),
-        })
-        .collect();
-    let count = u32::try_from(towers + 1).unwrap();
-    let manifest = Manifest {
-        federation: "Test".to_owned(),
-        epoch: 0,
-        previous: None,
-        lineage: [7; 16],
-        created_seconds: START,
-        expires_seconds: START + 365 * 86_400,
-        resign_from_seconds: START + 335 * 86_400,
-        protocol: ((1, 0), (1, 0)),
-        members,
-        tower_quorum: k,
-        amendment_threshold: belfry_protocol::manifest::smallest_amendment(count).unwrap(),
-        limits: Limits::default(),
-        mirroring: true,
-        recovery_keys: Vec::new(),
-    };
-    let text = signing_text(&manifest, None);
-    let lines = names
-        .iter()
-        .map(|name| {
-            SigningKey::ed25519(name, seed(name, "identity"))
-                .unwrap()
-                .sign_note(&text)
-                .unwrap()
-        })
-        .collect();
-    SignedManifest::assemble(manifest, None, lines)
-        .unwrap()
-        .verify_founding()
-        .unwrap()
+    /// Every sync question ever asked: receiver, asker, bytes.
+    pub(crate) sent: Vec<(usize, usize, Vec<u8>)>,
+    /// Every lines-bearing answer ever given: who answered, bytes.
+    pub(crate) answers: Vec<(usize, Vec<u8>)>,
 }
 
 impl World {
@@ -198,11 +90,14 @@ impl World {
             queue: BTreeMap::new(),
             sequence: 0,
             questions: BTreeMap::new(),
+            breaks: BTreeMap::new(),
             links: BTreeSet::new(),
             cut: BTreeSet::new(),
             requests: 0,
             versions: BTreeMap::new(),
             lost: VecDeque::new(),
+            sent: Vec::new(),
+            answers: Vec::new(),
         };
         for node in 0..=towers {
             world.start(node);
@@ -304,6 +199,7 @@ impl World {
         if !self.links.remove(&pair) {
             return;
         }
+        *self.breaks.entry(pair).or_default() += 1;
         for (at, other) in [(a, b), (b, a)] {
             let peer = peer_id(self.name(other));
             if self.nodes[at].engine.is_some() {
@@ -373,13 +269,14 @@ impl World {
                 asked,
                 protocol,
                 bytes,
+                link,
             } => {
-                if !self.linked(from, to) {
-                    return self.no_answer(from, asked);
+                if !self.linked(from, to) || link != self.breaks_of(from, to) {
+                    return;
                 }
                 self.sequence += 1;
                 let id = self.sequence;
-                self.questions.insert(id, (from, asked));
+                self.questions.insert(id, (from, asked, link));
                 let peer = peer_id(self.name(from));
                 let checks = Default::default();
                 self.step(
@@ -452,20 +349,26 @@ impl World {
                     Ok(bytes) => self.reply(at, id, bytes),
                     Err(error) => {
                         self.lost.push_back(error.to_string());
-                        if let Some((asker, asked)) = self.questions.remove(&id) {
+                        if let Some((asker, asked, _)) = self.questions.remove(&id) {
                             self.no_answer(asker, asked);
                         }
                     }
                 }
             }
             Free::NoAnswer { id } => {
-                if let Some((asker, asked)) = self.questions.remove(&id) {
+                if let Some((asker, asked, _)) = self.questions.remove(&id) {
                     self.no_answer(asker, asked);
                 }
             }
             Free::Disconnect { peer, .. } => {
+                // Pending answers go out first.
                 let other = self.index(&peer);
-                self.disconnect(at, other);
+                if self.links.remove(&(at.min(other), at.max(other))) {
+                    for (one, far) in [(at, other), (other, at)] {
+                        let peer = peer_id(self.name(far));
+                        self.post(one, 2 * HOP_US, Parcel::Input(Input::PeerDown { peer }));
+                    }
+                }
             }
             Free::Verdict { .. } | Free::Admit { .. } => {}
         }
@@ -517,6 +420,9 @@ impl World {
         bytes: Vec<u8>,
     ) {
         let to = self.index(peer);
+        if protocol == belfry_protocol::engine::federation::Protocol::Sync {
+            self.sent.push((to, at, bytes.clone()));
+        }
         if !self.linked(at, to) {
             return self.no_answer(at, id);
         }
@@ -528,15 +434,25 @@ impl World {
                 asked: id,
                 protocol,
                 bytes,
+                link: self.breaks_of(at, to),
             },
         );
     }
 
+    fn breaks_of(&self, a: usize, b: usize) -> u64 {
+        let pair = (a.min(b), a.max(b));
+        self.breaks.get(&pair).copied().unwrap_or(0)
+    }
+
     fn reply(&mut self, at: usize, id: u64, bytes: Vec<u8>) {
-        let Some((asker, asked)) = self.questions.remove(&id) else {
+        self.answers.push((at, bytes.clone()));
+        let Some((asker, asked, link)) = self.questions.remove(&id) else {
             return;
         };
-        if self.nodes[asker].engine.is_none() || !self.linked(at, asker) {
+        if self.nodes[asker].engine.is_none()
+            || !self.linked(at, asker)
+            || link != self.breaks_of(at, asker)
+        {
             return;
         }
         let input = Input::Response {
@@ -561,6 +477,70 @@ impl World {
                 checks: Default::default(),
             }],
         );
+    }
+
+    /// Gives a node gossip as if a member had passed it on.
+    pub(crate) fn gossip(&mut self, to: usize, from: usize, bytes: Vec<u8>) {
+        let input = Input::Gossip {
+            peer: peer_id(self.name(from)),
+            id: [0; 20],
+            topic: belfry_protocol::engine::federation::Topic::Digests,
+            bytes,
+            checks: Default::default(),
+        };
+        self.step(to, vec![input]);
+    }
+
+    /// A digest signed with the factory's own key, as a frame.
+    pub(crate) fn forged(&self, size: u64, root: u8) -> Vec<u8> {
+        let name = self.name(0);
+        let checkpoint = belfry_protocol::checkpoint::Checkpoint {
+            origin: name.to_owned(),
+            size,
+            root: belfry_protocol::tlog::hash::Hash([root; 32]),
+        };
+        let key = SigningKey::ed25519(name, seed(name, "log")).unwrap();
+        let note = checkpoint.sign(&key).unwrap().to_string();
+        belfry_protocol::wire::Frame::encode(Version::V1_0, 4, note.as_bytes())
+    }
+
+    /// Puts another copy of a node in its place, connected to nobody yet.
+    pub(crate) fn swap(&mut self, at: usize, other: &mut Node) {
+        for peer in 0..self.nodes.len() {
+            self.cut(at, peer);
+        }
+        self.run_ms(20);
+        self.queue.retain(|_, (to, _)| *to != at);
+        std::mem::swap(&mut self.nodes[at], other);
+    }
+
+    /// All that a node durably says of ledgers it mirrors.
+    pub(crate) fn rows(&self, at: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut store = self.nodes[at].store.clone();
+        let tx = store.begin();
+        tx.rows(Table::Mirror, &[], 100).unwrap()
+    }
+
+    /// Entries of the factory's ledger that a tower holds under a digest.
+    pub(crate) fn held(&self, at: usize) -> u64 {
+        let rows = self.rows(at);
+        let base = rows.first().and_then(|(_, row)| row.get(4..12));
+        base.map_or(0, |bytes| u64::from_be_bytes(bytes.try_into().unwrap()))
+    }
+
+    pub(crate) fn status_or_none(&self, at: usize) -> Option<Status> {
+        self.is_up(at).then(|| self.status(at))
+    }
+
+    /// What was asked after some time.
+    pub(crate) fn sent_after(mut self, milliseconds: u64) -> Vec<(usize, usize, Vec<u8>)> {
+        self.run_ms(milliseconds);
+        self.sent
+    }
+
+    /// Whether a node runs.
+    pub(crate) fn is_up(&self, at: usize) -> bool {
+        self.nodes[at].engine.is_some()
     }
 
     pub(crate) fn status(&self, at: usize) -> Status {

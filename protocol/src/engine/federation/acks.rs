@@ -48,7 +48,11 @@ impl<T: Transaction> Turn<'_, '_, T> {
         let name = digest.origin.clone();
         self.see(origin, &digest, &note)?;
         let mirror = Mirror::load_or_new(self.own.tx, &name)?;
-        let ack = mirror.acked.clone().filter(|ack| ack.size >= digest.size);
+        // Its mirror line speaks of entries: after a rollback it is not said again before they are back (R4).
+        let ack = mirror
+            .acked
+            .clone()
+            .filter(|ack| ack.size >= digest.size && ack.size <= mirror.base.end());
         match ack {
             Some(ack) => {
                 let bytes = PromiseBytes(note_frame(Kind::Acks, &ack.note));

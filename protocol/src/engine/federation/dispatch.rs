@@ -1,6 +1,6 @@
 //! From frames to the rule that answers them. Whoever sends one is an admitted member; anything else was refused before.
 
-use super::io::{Topic, Verdict};
+use super::io::{Free, Topic, Verdict};
 use super::messages::frame;
 use super::{Asked, Bad, Stop, Turn, What};
 use crate::engine::store::Transaction;
@@ -29,7 +29,12 @@ impl<T: Transaction> Turn<'_, '_, T> {
         let Some(bytes) = bytes else {
             match what {
                 What::Entries { origin } => self.fetch_failed(&origin),
-                What::Marks { .. } | What::Hello | What::Recover { .. } => {}
+                // Hello is said once per connection: without an answer only a new one helps.
+                What::Hello => self.out.free(Free::Disconnect {
+                    peer,
+                    why: "no answer to hello".to_owned(),
+                }),
+                What::Marks { .. } | What::Recover { .. } => {}
                 What::Prepare { .. } | What::Digest { .. } => {}
             }
             return Ok(());

@@ -91,7 +91,7 @@ impl Factory {
         self.sent.clear();
         self.digests.clear();
         self.prepared.clear();
-        if matches!(self.phase, Phase::Recovering(_) | Phase::Adopting(_)) {
+        if !matches!(self.phase, Phase::Idle | Phase::Stopped(_)) {
             let rest = Self::new(settings);
             self.phase = rest.phase;
         }
@@ -203,21 +203,23 @@ impl<T: Transaction> Turn<'_, '_, T> {
             Some(cover) => cover,
             None => whole.min(head.size().saturating_add(CUT_ENTRIES)),
         };
-        let (start, mut bytes) = (head.size(), 0);
-        for run in self.own.tx.tail(Place::OWN, border, upper)? {
-            bytes += run.bundle.len();
-            for (index, leaf) in (run.start..).zip(&run.leaves) {
+        let mut bytes = 0;
+        'rows: for run in self.own.tx.tail(Place::OWN, border, upper)? {
+            let entries = crate::tlog::bundle::entries(&run.bundle);
+            for ((index, leaf), entry) in (run.start..).zip(&run.leaves).zip(entries) {
                 if index != head.size() || index >= to {
                     continue;
+                }
+                // One entry is far shorter than a cut, so that a cut is never empty.
+                bytes += entry.map_or(0, |entry| 2 + entry.len());
+                if cover.is_none() && bytes > CUT_BYTES {
+                    break 'rows;
                 }
                 if index == self.own.head.today.start() {
                     head.day = self.own.head.day;
                     head.today = crate::tlog::compact::CompactRange::empty_at(index);
                 }
                 crate::engine::open_end::sequence(head, *leaf);
-            }
-            if cover.is_none() && bytes >= CUT_BYTES && head.size() > start {
-                break;
             }
         }
         if cover.is_some() && head.size() != to {
@@ -415,7 +417,12 @@ impl<T: Transaction> Turn<'_, '_, T> {
         match refused.reason {
             Reason::HigherIncarnation => self.superseded(refused.evidence.as_slice()),
             Reason::BelowDigest => self.below_digest(refused.evidence.as_slice()),
-            Reason::ReplacedDisk => {
+            Reason::ReplacedDisk
+                if matches!(
+                    self.v.factory.phase,
+                    Phase::Preparing { .. } | Phase::Active
+                ) =>
+            {
                 self.v.factory.phase = Phase::Recovering(Round::default());
                 Ok(())
             }

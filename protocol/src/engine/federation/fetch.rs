@@ -162,6 +162,11 @@ impl<T: Transaction> Turn<'_, '_, T> {
         if head.from >= head.to {
             return Err(Bad("entries not held").into());
         }
+        let count = head.to - head.from;
+        let sent = crate::tlog::bundle::entries(entries).take(PIECE_ENTRIES as usize + 1);
+        if count > u64::from(PIECE_ENTRIES) || sent.count() as u64 != count {
+            return Err(Bad("count differs").into());
+        }
         if name == self.settings.members.name(self.settings.me) {
             return self.adopt_entries(&head, entries);
         }

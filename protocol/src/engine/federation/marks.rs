@@ -223,7 +223,14 @@ impl<T: Transaction> Turn<'_, '_, T> {
             .acked
             .as_ref()
             .map_or((0, 0), |ack| (ack.size, ack.time_seconds));
-        if size > known {
+        if size <= known {
+            // A repeated ack that we do not remember: its time counts all the same.
+            if let Some(ack) = mirror.acked.as_mut().filter(|_| time_seconds > last) {
+                ack.time_seconds = time_seconds;
+                mirror.store(self.own.tx, &name)?;
+                self.alarm(Alarm::TowerRolledBack { origin: name });
+            }
+        } else {
             self.alarm(Alarm::TowerRolledBack {
                 origin: name.clone(),
             });

@@ -134,6 +134,9 @@ impl Settings {
         if header.federation != self.members.federation().id() {
             return Err(Bad("other federation"));
         }
+        if header.epoch != self.members.federation().manifest().epoch {
+            return Err(Bad("other epoch"));
+        }
         if header.kind != kind.number() {
             return Err(Bad("kind differs"));
         }

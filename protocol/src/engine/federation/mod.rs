@@ -312,6 +312,9 @@ impl Engine {
     pub fn forget(&mut self) {
         self.volatile.asked.clear();
         self.volatile.fetches.clear();
+        // Marks that were raised, the acked size and a raised incarnation may not have become durable.
+        self.volatile.tower = marks::Tower::default();
+        self.volatile.steps = 0;
         self.volatile.factory.forget(&self.settings);
     }
 }

@@ -76,7 +76,14 @@ impl<T: Transaction> Turn<'_, '_, T> {
             return Ok(());
         };
         if round.nonce == [0; 16] {
+            // Written again: the step that raised it may have been undone. Nothing leaves before it is durable.
             round.nonce = fresh;
+            round.hold_until_step = self.v.steps;
+            let Incarnation { number, instance } = self.settings.incarnation;
+            return self.own.tx.put_record(
+                Record::Incarnation,
+                &[number.to_be_bytes().as_slice(), &instance].concat(),
+            );
         }
         let nonce = round.nonce;
         let due: Vec<(MemberIx, String)> = towers
@@ -380,6 +387,14 @@ impl<T: Transaction> Turn<'_, '_, T> {
             _ => adopt.target.0,
         };
         let sources = adopt.sources.clone();
+        if sources
+            .iter()
+            .all(|tower| self.connection(*tower).is_none())
+        {
+            // Whoever held it is gone: ask again, others may know.
+            self.v.factory.phase = Phase::Recovering(Round::default());
+            return Ok(());
+        }
         if size < tree {
             self.ask_entries(self.settings.me, &name, size, tree, Some(&sources));
         }
@@ -462,6 +477,9 @@ impl<T: Transaction> Turn<'_, '_, T> {
         };
         let ours = self.settings.incarnation;
         if shown < ours.number || (shown == ours.number && instance == ours.instance) {
+            return Ok(());
+        }
+        if matches!(self.v.factory.phase, Phase::Stopped(_) | Phase::Idle) {
             return Ok(());
         }
         if matches!(self.v.factory.phase, Phase::Active) {

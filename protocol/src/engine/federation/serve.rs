@@ -40,6 +40,9 @@ pub fn answer(get: &Get, source: &impl EntrySource) -> Result<Vec<u8>, StoreErro
         let before = next;
         for entry in bundle::entries(&held).skip(skip).take(room) {
             let entry = entry.map_err(|error| StoreError::Damaged(error.to_string()))?;
+            if bytes.len() >= MAX_SERVED_BYTES {
+                break;
+            }
             if bundle::push(&mut bytes, entry).is_ok() {
                 next += 1;
             }

@@ -152,6 +152,16 @@ impl<T: Transaction> Turn<'_, '_, T> {
                 gap(&mirror)
             }));
         }
+        if same && first < mirror.end.end() {
+            let mut again = start;
+            let known = usize::try_from(mirror.end.end() - first).unwrap_or(usize::MAX);
+            for entry in crate::tlog::bundle::entries(entries).take(known).flatten() {
+                again.push(crate::tlog::hash::leaf_hash(entry), |_| {});
+            }
+            if again.root() != mirror.end.root() {
+                return refuse(Reason::OtherRoot);
+            }
+        }
         if first < mirror.end.end() {
             // Only a higher incarnation gets here with other entries; with the same ones it is the same root.
             open_end::truncate(self.own.tx, mirror.place, first)?;
