@@ -103,11 +103,11 @@ impl Bound {
         if !sent {
             tracing::debug!(%peer, "a request was dropped: the network's queue is full");
             // Full, too: then the engine is behind, and asks again after its pause.
-            let _ = self.writer.message(Input::Response {
+            let _ = self.writer.message(Box::new(Input::Response {
                 id,
                 bytes: None,
                 checks: Checks::default(),
-            });
+            }));
         }
     }
 
@@ -290,7 +290,7 @@ pub fn connect(
     tokio::spawn(async move {
         while let Some(event) = arriving.recv().await {
             // The engine may not keep up: wait for it, so that the network feels it and nothing is lost here.
-            let Some(mut input) = translate(&bound, event) else {
+            let Some(mut input) = translate(&bound, event).map(Box::new) else {
                 continue;
             };
             while let Err(back) = writer.message(input) {

@@ -242,13 +242,13 @@ impl Writer {
     ///
     /// # Errors
     /// The message, when the queue is full or the writer ended.
-    pub fn message(&self, input: federation::Input) -> Result<(), federation::Input> {
-        let sent = self.queue.try_send(Command::Message(Box::new(input)));
+    pub fn message(&self, input: Box<federation::Input>) -> Result<(), Box<federation::Input>> {
+        let sent = self.queue.try_send(Command::Message(input));
         match sent {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(command) | TrySendError::Disconnected(command)) => match command
             {
-                Command::Message(input) => Err(*input),
+                Command::Message(input) => Err(input),
                 // What comes back is what was handed over.
                 _ => Ok(()),
             },
