@@ -254,6 +254,8 @@ fn every_command_has_help_with_an_example() {
         "erase",
         "run",
         "status",
+        "wait",
+        "peers list",
         "demo",
         "ledger head",
         "ledger get",

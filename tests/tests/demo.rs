@@ -38,3 +38,15 @@ fn a_federation_of_four_processes_proves_over_tcp() {
 fn a_federation_of_four_processes_proves_over_quic() {
     proved_over("quic");
 }
+
+#[test]
+fn without_a_federation_nobody_acknowledges() {
+    let node = Node::new();
+    let ended = node.run_with_input(&["append", "-", "--wait", "acked"], b"{\"n\":1}\n");
+    assert_eq!(ended.code, 21, "{ended:?}");
+    assert!(ended.stderr.contains("no federation"), "{ended:?}");
+    let ended = node.run(&["wait", "--for", "ready", "--timeout", "0"]);
+    assert_eq!(ended.code, 31, "{ended:?}");
+    let ended = node.run(&["wait", "--for", "luck"]);
+    assert_eq!(ended.code, 2, "{ended:?}");
+}

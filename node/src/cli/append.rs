@@ -4,6 +4,7 @@
 use super::args::{AppendArgs, OnErrorArg, Wait};
 use super::context::Context;
 use super::control::Control;
+use super::wait::{self, Condition};
 use crate::clock;
 use crate::exit::{Code, Failure};
 use crate::ingest::files::{self, Options, Unreadable};
@@ -17,6 +18,10 @@ use std::collections::BTreeMap;
 use std::io::{PipeWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How long `--wait` waits for towers; the entries are durable by then, whatever happens.
+const STAGE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The input as lines of JSON, and what to call it.
 struct Input {
@@ -46,10 +51,11 @@ pub(super) fn run(context: &Context, args: &AppendArgs) -> Result<(), Failure> {
         );
     }
     let bar = context.out.progress(input.length, "entries");
-    let (mut summary, signed) = match Control::find(&context.layout) {
+    let (mut summary, mut signed) = match Control::find(&context.layout) {
         Some(control) => remote(&control, args, &draft, input.lines, &bar)?,
         None => local(context, args, draft, input.lines, &bar)?,
     };
+    let acked = await_stage(context, args, &summary, &mut signed)?;
     bar.finish_and_clear();
     if let Some(observer) = input.observer {
         let unreadable = observer.join().unwrap_or_default();
@@ -61,7 +67,28 @@ pub(super) fn run(context: &Context, args: &AppendArgs) -> Result<(), Failure> {
                 why: file.why,
             }));
     }
-    report(context, args, &summary, signed)
+    report(context, args, &summary, (signed, acked))
+}
+
+/// Waits for the stage that was asked for; only a member of a federation has more to wait for than a commit.
+fn await_stage(
+    context: &Context,
+    args: &AppendArgs,
+    summary: &Summary,
+    signed: &mut u64,
+) -> Result<bool, Failure> {
+    let (Some(last), true) = (summary.last, context.layout.genesis().exists()) else {
+        return Ok(false);
+    };
+    let condition = match args.wait {
+        Wait::Durable => return Ok(false),
+        Wait::Signed => Condition::Signed(last + 1),
+        Wait::Acked => Condition::Acked(last + 1),
+    };
+    let status = wait::until(context, condition, STAGE_PATIENCE)?;
+    let size = status.get("signed_size").and_then(Value::as_u64);
+    *signed = size.unwrap_or(0).max(*signed);
+    Ok(args.wait == Wait::Acked)
 }
 
 fn open(args: &AppendArgs) -> Result<Input, Failure> {
@@ -283,13 +310,13 @@ fn report(
     context: &Context,
     args: &AppendArgs,
     summary: &Summary,
-    signed: u64,
+    (signed, acked): (u64, bool),
 ) -> Result<(), Failure> {
     let covered = summary.last.is_none_or(|last| signed > last);
     let json = json!({
         "appended": summary.appended, "known": summary.known, "first": summary.first, "last": summary.last,
         "rejected_count": summary.rejected_count, "stopped": summary.stopped, "signed_size": signed,
-        "stage": if covered { "signed" } else { "durable" },
+        "stage": if acked { "acked" } else if covered { "signed" } else { "durable" },
         "rejected": summary.rejected.iter().map(|item| json!({"item": item.label, "why": item.why})).collect::<Vec<_>>(),
     });
     let entries = |count: u64| {
@@ -309,7 +336,9 @@ fn report(
         text.push_str(&format!(", {} were there before", entries(summary.known)));
     }
     if summary.appended > 0 {
-        text.push_str(if covered {
+        text.push_str(if acked {
+            "; durable, signed, and acknowledged by a quorum of towers"
+        } else if covered {
             "; durable and signed"
         } else {
             "; durable, not signed"
@@ -336,6 +365,13 @@ fn report(
             }
         };
         return Err(Failure::new(Code::Partial, why).hint(hint));
+    }
+    if args.wait == Wait::Acked && !acked && summary.last.is_some() {
+        return Err(Failure::new(
+            Code::QuorumNotMet,
+            "the entries are durable and no tower acknowledged them",
+        )
+        .hint("this node belongs to no federation; nobody can acknowledge its entries"));
     }
     if args.wait == Wait::Signed && !covered {
         return Err(Failure::new(Code::QuorumNotMet, "the entries are durable and no digest covers them").hint(

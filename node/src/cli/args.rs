@@ -99,7 +99,18 @@ pub enum Command {
     /// Show the state of this node
     #[command(after_help = "Example:\n  belfry status --json")]
     Status(StatusArgs),
-    /// Show what Belfry does: a ledger, a proof, and its verification offline
+    /// Wait until the running node is so far
+    #[command(
+        after_help = "Examples:\n  belfry wait --for ready\n  belfry wait --for acked=1200 --timeout 10"
+    )]
+    Wait(WaitArgs),
+    /// Other members of the federation
+    Peers {
+        /// The command.
+        #[command(subcommand)]
+        command: PeersCommand,
+    },
+    /// Show what Belfry does: a federation of four processes, a receipt, and its verification offline
     #[command(after_help = "Example:\n  belfry demo . --exit-after-proof")]
     Demo(DemoArgs),
     /// Read, prove, check and export the ledger
@@ -176,6 +187,27 @@ pub enum Wait {
     Durable,
     /// Covered by a signed digest.
     Signed,
+    /// Held and acknowledged by a quorum of towers: the receipt survives the loss of this node.
+    Acked,
+}
+
+/// `wait`
+#[derive(Args, Debug)]
+pub struct WaitArgs {
+    /// ready, quorum, peers=N, signed=N or acked=N
+    #[arg(long = "for", value_name = "CONDITION")]
+    pub condition: String,
+    /// Seconds before it gives up with exit 31
+    #[arg(long, default_value = "60")]
+    pub timeout: u64,
+}
+
+/// `peers …`
+#[derive(Subcommand, Debug)]
+pub enum PeersCommand {
+    /// Members of the federation and whether they are connected
+    #[command(after_help = "Example:\n  belfry peers list --json")]
+    List,
 }
 
 /// `append`

@@ -24,6 +24,7 @@ mod run;
 mod settings;
 mod status;
 mod tokens;
+mod wait;
 
 pub use args::Cli;
 pub(crate) use erase::commitment;
@@ -87,6 +88,8 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Erase(args) => erase::run(&context, &args),
         Command::Run(args) => run::run(&context, &args),
         Command::Status(args) => status::run(&context, &args),
+        Command::Wait(args) => wait::run(&context, &args),
+        Command::Peers { command } => wait::list_peers(&context, &command),
         Command::Demo(args) => demo::run(&context, &args),
         Command::Ledger { command } => match command {
             LedgerCommand::Head => ledger::head(&context),

@@ -85,6 +85,15 @@ pub(crate) fn describe_member(shown: &mut Value, status: &federation::Status) {
     }
 }
 
+/// A value as people read it.
+fn plain(value: Option<&Value>) -> String {
+    match value {
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+        None => String::new(),
+    }
+}
+
 fn human(value: &Value) -> String {
     let text = |key: &str| match value.get(key) {
         Some(Value::String(text)) => text.clone(),
@@ -114,7 +123,7 @@ fn human(value: &Value) -> String {
     };
     let mut members = String::new();
     for peer in list("peers") {
-        let field = |name: &str| peer.get(name).map_or(String::new(), ToString::to_string);
+        let field = |name: &str| plain(peer.get(name));
         let state = match (
             peer.get("connected"),
             peer.get("goodbye").and_then(Value::as_str),
@@ -128,7 +137,7 @@ fn human(value: &Value) -> String {
         members.push_str(&format!("\nmember    {} {state}", field("name")));
     }
     for mirror in list("mirrors") {
-        let field = |name: &str| mirror.get(name).map_or(String::new(), ToString::to_string);
+        let field = |name: &str| plain(mirror.get(name));
         members.push_str(&format!(
             "\nmirror    {} {} entries held, {} acknowledged",
             field("origin"),

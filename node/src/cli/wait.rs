@@ -1,0 +1,160 @@
+//! `belfry wait` and `belfry peers`: what a running node says of itself and of the other members, asked until it is so.
+
+use super::args::{PeersCommand, WaitArgs};
+use super::context::Context;
+use super::control::Control;
+use crate::exit::{Code, Failure};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+/// Pause between two looks.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Condition {
+    /// The node takes entries.
+    Ready,
+    /// So many members are connected.
+    Peers(u64),
+    /// As many towers are connected as an ack needs, and every signed digest has its quorum.
+    Quorum,
+    /// Everything below this index is signed.
+    Signed(u64),
+    /// Everything below this index is acknowledged by a quorum.
+    Acked(u64),
+}
+
+impl std::fmt::Display for Condition {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ready => write!(out, "ready"),
+            Self::Quorum => write!(out, "quorum"),
+            Self::Peers(count) => write!(out, "peers={count}"),
+            Self::Signed(size) => write!(out, "signed={size}"),
+            Self::Acked(size) => write!(out, "acked={size}"),
+        }
+    }
+}
+
+impl Condition {
+    fn parse(text: &str) -> Option<Self> {
+        let (name, number) = match text.split_once('=') {
+            Some((name, number)) => (name, Some(number.parse().ok()?)),
+            None => (text, None),
+        };
+        match (name, number) {
+            ("ready", None) => Some(Self::Ready),
+            ("quorum", None) => Some(Self::Quorum),
+            ("peers", Some(count)) => Some(Self::Peers(count)),
+            ("signed", Some(size)) => Some(Self::Signed(size)),
+            ("acked", Some(size)) => Some(Self::Acked(size)),
+            _ => None,
+        }
+    }
+
+    fn holds(self, status: &Value) -> bool {
+        let number = |key: &str| status.get(key).and_then(Value::as_u64).unwrap_or(0);
+        let phase = status.get("phase").and_then(Value::as_str);
+        match self {
+            Self::Ready => phase.is_none_or(|phase| matches!(phase, "active" | "tower")),
+            Self::Peers(count) => connected(status) >= count,
+            Self::Quorum => {
+                number("signed_size") > 0 && number("acked_size") == number("signed_size")
+            }
+            Self::Signed(size) => number("signed_size") >= size,
+            Self::Acked(size) => number("acked_size") >= size,
+        }
+    }
+}
+
+fn peers(status: &Value) -> impl Iterator<Item = &Value> {
+    status
+        .get("peers")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+}
+
+fn connected(status: &Value) -> u64 {
+    let open = |peer: &&Value| peer.get("connected") == Some(&Value::Bool(true));
+    peers(status).filter(open).count() as u64
+}
+
+/// Asks the running node until the condition holds, and returns its last status.
+pub(super) fn until(
+    context: &Context,
+    condition: Condition,
+    timeout: Duration,
+) -> Result<Value, Failure> {
+    let began = Instant::now();
+    let mut last = None;
+    loop {
+        if let Some(control) = Control::find(&context.layout) {
+            let status = control.get("/control/status")?;
+            if condition.holds(&status) {
+                return Ok(status);
+            }
+            last = Some(status);
+        }
+        if began.elapsed() >= timeout {
+            let why = match last {
+                None => "no node runs on this directory".to_owned(),
+                Some(status) => format!(
+                    "{condition} is not so: phase {}, {} members connected, {} entries signed, {} acknowledged",
+                    status.get("phase").unwrap_or(&Value::Null),
+                    connected(&status),
+                    status.get("signed_size").unwrap_or(&Value::Null),
+                    status.get("acked_size").unwrap_or(&Value::Null)
+                ),
+            };
+            return Err(Failure::new(Code::TimedOut, why)
+                .hint("`belfry status` shows what each member holds and why a hello failed"));
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+pub(super) fn run(context: &Context, args: &WaitArgs) -> Result<(), Failure> {
+    let Some(condition) = Condition::parse(&args.condition) else {
+        return Err(Failure::new(
+            Code::Usage,
+            format!("{:?} is nothing to wait for", args.condition),
+        )
+        .hint("give ready, quorum, peers=N, signed=N or acked=N"));
+    };
+    let began = Instant::now();
+    until(context, condition, Duration::from_secs(args.timeout))?;
+    let waited = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    context.out.result(
+        &format!("{} after {waited} ms", args.condition),
+        &json!({ "for": args.condition, "waited_ms": waited }),
+    )
+}
+
+pub(super) fn list_peers(context: &Context, command: &PeersCommand) -> Result<(), Failure> {
+    let PeersCommand::List = command;
+    let control = Control::find(&context.layout).ok_or_else(|| {
+        Failure::new(Code::Unreachable, "no node runs on this directory")
+            .hint("start it with `belfry run`")
+    })?;
+    let status = control.get("/control/status")?;
+    let lines: Vec<String> = peers(&status)
+        .map(|peer| {
+            let text = |key: &str| peer.get(key).and_then(Value::as_str).unwrap_or("");
+            let state = match (peer.get("connected"), text("goodbye")) {
+                (Some(Value::Bool(true)), _) => "connected".to_owned(),
+                (_, "") => "not connected".to_owned(),
+                (_, why) => why.to_owned(),
+            };
+            format!("{:<32} {state}", text("name"))
+        })
+        .collect();
+    let text = if lines.is_empty() {
+        "this node belongs to no federation".to_owned()
+    } else {
+        lines.join("\n")
+    };
+    let list = status.get("peers").cloned().unwrap_or_else(|| json!([]));
+    context.out.result(&text, &json!({ "peers": list }))
+}
