@@ -108,7 +108,10 @@ fn acts(context: &Context, args: &DemoArgs, home: &Path) -> Result<(), Failure> 
         .status(0)
         .map_or(0, |status| number(&status, "acked_size"));
     cluster.start(VICTIM)?;
-    let caught_up = cluster.wait(VICTIM, "has caught up", |status| mirrored(status) >= size)?;
+    // It acks again once the others told it what they saw (R3).
+    let caught_up = cluster.wait(VICTIM, "has caught up", |status| {
+        mirrored(status) >= size && text(status, "phase") == "tower"
+    })?;
     say(format!(
         "7. {} was started again and has caught up with {size} entries after {} ms",
         NAMES[VICTIM],

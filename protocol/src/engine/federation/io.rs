@@ -248,7 +248,7 @@ pub enum Alarm {
 /// How far a federated node is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// `recovering`, `adopting`, `preparing`, `active`, `stopped: …`, or `tower` for a node without a factory's role.
+    /// `recovering`, `adopting`, `preparing`, `active` or `stopped: …`; without a factory's role `asking`, then `tower`.
     pub phase: String,
     /// Whether appends are taken.
     pub appends: bool,

@@ -5,7 +5,7 @@ use super::acks_note;
 use super::io::{Alarm, Promise};
 use super::messages::{To, body, note};
 use super::mirror::{Ack, Mirror};
-use super::{Bad, MemberIx, Stop, Turn, What};
+use super::{Bad, MemberIx, Settings, Stop, Turn, Volatile, What};
 use crate::engine::nonces::{Counters, StreamKey, accept_stream};
 use crate::engine::store::{StoreError, Table, Transaction};
 use crate::wire::codec::{Bytes, List};
@@ -31,21 +31,27 @@ impl Tower {
     }
 }
 
+/// Whether a tower was told enough to ack a ledger (R3): by r other towers, or all if they are fewer, and by the factory
+/// if it is connected.
+pub(super) fn told_enough(settings: &Settings, v: &Volatile, origin: MemberIx) -> bool {
+    if settings.restored {
+        return false;
+    }
+    let (members, me) = (&settings.members, settings.me);
+    let others: Vec<MemberIx> = members.towers_of(origin).filter(|one| *one != me).collect();
+    let needed = members
+        .quorum_of(origin)
+        .map_or(others.len(), |quorum| quorum.recovery as usize)
+        .min(others.len());
+    let told = |member: &MemberIx| v.tower.told.contains(member);
+    let factory = v.connection(origin).is_none() || told(&origin);
+    others.iter().filter(|one| told(one)).count() >= needed && factory
+}
+
 impl<T: Transaction> Turn<'_, '_, T> {
     /// Whether this tower was told enough to ack that ledger.
     pub(super) fn may_ack(&self, origin: MemberIx) -> bool {
-        if self.settings.restored {
-            return false;
-        }
-        let (members, me) = (&self.settings.members, self.settings.me);
-        let others: Vec<MemberIx> = members.towers_of(origin).filter(|one| *one != me).collect();
-        let needed = members
-            .quorum_of(origin)
-            .map_or(others.len(), |quorum| quorum.recovery as usize)
-            .min(others.len());
-        let told = |member: &MemberIx| self.v.tower.told.contains(member);
-        let factory = self.connection(origin).is_none() || told(&origin);
-        others.iter().filter(|one| told(one)).count() >= needed && factory
+        told_enough(self.settings, self.v, origin)
     }
 
     /// Asks every member that has not told yet.

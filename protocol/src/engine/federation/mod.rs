@@ -94,6 +94,16 @@ struct Volatile {
     steps: u64,
 }
 
+impl Volatile {
+    /// The open, admitted connection of a member.
+    fn connection(&self, member: MemberIx) -> Option<&str> {
+        self.peers
+            .iter()
+            .find(|(_, peer)| peer.admitted && peer.member == Some(member))
+            .map(|(name, _)| name.as_str())
+    }
+}
+
 /// A connected peer.
 #[derive(Default)]
 struct Peer {
@@ -293,8 +303,17 @@ impl Engine {
                 acked: mirror.acked.as_ref().map_or(0, |ack| ack.size),
             })
             .collect();
+        let asking = members.is_tower(self.settings.me)
+            && (0..members.count())
+                .filter(|one| *one != self.settings.me && members.is_factory(*one))
+                .any(|one| !marks::told_enough(&self.settings, v, one));
+        let phase = match v.factory.phase_name() {
+            // Until others told it what they saw, it acks nothing.
+            tower if tower == "tower" && asking => "asking".to_owned(),
+            phase => phase,
+        };
         Ok(Status {
-            phase: v.factory.phase_name(),
+            phase,
             appends: v.factory.may_append(),
             acked: v.acked,
             incarnation: self.settings.incarnation.number,
@@ -468,11 +487,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
 
     /// The open, admitted connection of a member.
     fn connection(&self, member: MemberIx) -> Option<&str> {
-        self.v
-            .peers
-            .iter()
-            .find(|(_, peer)| peer.admitted && peer.member == Some(member))
-            .map(|(name, _)| name.as_str())
+        self.v.connection(member)
     }
 
     fn member_of(&self, peer: &str) -> Result<MemberIx, Bad> {
