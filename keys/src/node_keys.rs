@@ -3,7 +3,7 @@
 use crate::derive::{Purpose, Seed, raw};
 use crate::rotation::RotationState;
 use crate::seal::Sealer;
-use belfry_protocol::cert::{Certificate, key_for_size};
+use belfry_protocol::cert::{Certificate, LogVerifiers, key_for_size};
 use belfry_protocol::note::{SignedNote, SigningKey, VerifierKey};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -90,6 +90,19 @@ impl NodeKeys {
     #[must_use]
     pub fn log_key(&self) -> &SigningKey {
         &self.current.log
+    }
+
+    /// The log keys by the sizes they sign, to verify with.
+    #[must_use]
+    pub fn log_verifiers(&self) -> LogVerifiers {
+        let newest = || self.log_key().verifier().clone().into();
+        LogVerifiers::of_chain(&self.certificates).unwrap_or_else(newest)
+    }
+
+    /// All certificates, oldest first.
+    #[must_use]
+    pub fn certificate_contents(&self) -> &[Certificate] {
+        &self.certificates
     }
 
     /// The log key that may sign a digest of this size; `None` if its seed is not here or no serial covers the size.

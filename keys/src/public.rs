@@ -2,17 +2,16 @@
 
 use crate::load::{read_certificates, read_identity_public};
 use crate::{KeyDir, KeyError};
-use belfry_protocol::cert::verify_chain;
-use belfry_protocol::note::VerifierKey;
+use belfry_protocol::cert::{LogVerifiers, verify_chain};
 use std::path::Path;
 
 impl KeyDir {
-    /// The log key of the newest certificate, as the identity certified it.
+    /// The log keys by the sizes they sign, as the identity certified them.
     ///
     /// # Errors
     /// [`KeyError::Missing`] or [`KeyError::Corrupt`] for the files in clear, [`KeyError::Cert`] for a broken chain,
     /// [`KeyError::WrongKey`] if they belong to another node.
-    pub fn public_log_key(data_dir: &Path, name: &str) -> Result<VerifierKey, KeyError> {
+    pub fn public_log_keys(data_dir: &Path, name: &str) -> Result<LogVerifiers, KeyError> {
         let keys = data_dir.join("keys");
         let identity = read_identity_public(&keys)?;
         if identity.name() != name {
@@ -21,9 +20,6 @@ impl KeyDir {
             ));
         }
         let certificates = verify_chain(&identity, &read_certificates(&keys)?)?;
-        let newest = certificates.into_iter().next_back();
-        newest
-            .map(|certificate| certificate.log)
-            .ok_or(KeyError::Missing(keys))
+        LogVerifiers::of_chain(&certificates).ok_or(KeyError::Missing(keys))
     }
 }

@@ -441,7 +441,7 @@ fn audit() {
     ingest(&node, rest, Visibility::Public);
     let reader = node.reader().unwrap();
     let (size, note) = reader.newest_digest().unwrap().unwrap();
-    let key = node.log_key.clone();
+    let key = node.log_keys().newest().unwrap().clone();
     let tiles = node.layout.tiles();
     std::fs::write(tiles.join("checkpoint"), note).unwrap();
     for level in 1..=2u8 {

@@ -11,8 +11,10 @@ use crate::member::{self, Link};
 use crate::store::{Layout, Reader, Store};
 use crate::writer::{Answer, Machine, Published, Request, Writer};
 use belfry_keys::NodeKeys;
+use belfry_protocol::cert::LogVerifiers;
 use belfry_protocol::engine::RequestId;
 use belfry_protocol::engine::federation::Engine;
+use belfry_protocol::engine::keys::LogKeys;
 use belfry_protocol::engine::ledger::start::Incarnation;
 use belfry_protocol::engine::ledger::{self, Head, Ledger, start};
 use belfry_protocol::engine::store::Transaction;
@@ -21,11 +23,10 @@ use belfry_protocol::entry::json::Json;
 use belfry_protocol::entry::leaf::{Content, Leaf};
 use belfry_protocol::entry::{Press, Rulebook};
 use belfry_protocol::manifest::Federation;
-use belfry_protocol::note::VerifierKey;
 use belfry_protocol::tlog::bundle;
 use belfry_protocol::tlog::hash::{Hash, leaf_hash};
 use belfry_protocol::tlog::tile::{TILE_WIDTH, Tile};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -35,8 +36,7 @@ pub struct Node {
     pub layout: Layout,
     /// Its settings.
     pub config: Config,
-    /// The key its digests verify under.
-    pub log_key: VerifierKey,
+    log_keys: Arc<RwLock<LogVerifiers>>,
     /// Number of this start.
     pub incarnation: u64,
     writer: Writer,
@@ -70,15 +70,14 @@ impl Node {
         disk: Arc<dyn Disk>,
     ) -> Result<Self, Failure> {
         let lock = DirLock::take(&layout)?;
-        if layout.restored_marker().exists() {
+        let federation = member::federation(&layout)?;
+        if layout.restored_marker().exists() && federation.is_none() {
             return Err(Failure::new(Code::Recovering, "this directory came out of a backup (RESTORED is set)")
-                .hint("a ledger that was restored must first learn from others what it signed; only a running copy or an operator who knows that there is none may remove RESTORED"));
+                .hint("a ledger that was restored must first learn from others what it signed; only an operator who knows that no newer copy exists may go on: `belfry ledger accept-restored`"));
         }
         refuse_lost_ledger(&layout)?;
         let mut store = Store::open(layout.clone(), Arc::clone(&disk))?;
-        let log_signer = keys.log_key().clone();
-        let log_key = log_signer.verifier().clone();
-        let federation = member::federation(&layout)?;
+        let own = member::own_keys(keys);
         if federation.is_some() && config.allow_solo {
             return Err(Failure::new(
                 Code::ConfigInvalid,
@@ -87,7 +86,7 @@ impl Node {
             .hint("set ledger.allow_solo = false in config.toml, and start without --allow-solo"));
         }
         let before = start::incarnation(&store.begin()?)?.map_or(0, |last| last.number);
-        let (mut head, taken) = start_up(&mut store, &disk, &log_key)?;
+        let (mut head, taken) = start_up(&mut store, &disk, &own.log)?;
         let incarnation = taken.number;
         let ledger = Ledger::new(
             ledger::Config {
@@ -95,7 +94,7 @@ impl Node {
                 solo: config.allow_solo,
                 backup_retention_us: config.backup_retention_us,
             },
-            log_signer,
+            own.log,
         );
         let known = KnownRecords::read(
             &Reader::open(layout.clone(), Arc::clone(&disk))?,
@@ -130,7 +129,7 @@ impl Node {
         let node = Self {
             layout,
             config,
-            log_key,
+            log_keys: Arc::new(RwLock::new(keys.log_verifiers())),
             incarnation,
             writer,
             rules: Arc::new(rules),
@@ -191,6 +190,20 @@ impl Node {
 
     fn system(&self, kind: &'static str, body: Json) -> Result<Answer, Failure> {
         Ok(self.writer.call(Request::System { kind, body })?)
+    }
+
+    /// The keys that the ledger's digests verify under.
+    #[must_use]
+    pub fn log_keys(&self) -> LogVerifiers {
+        self.log_keys
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Where they change when new keys are made.
+    pub(crate) fn log_keys_cell(&self) -> Arc<RwLock<LogVerifiers>> {
+        Arc::clone(&self.log_keys)
     }
 
     /// The federation this node belongs to, and its way to the network.
@@ -368,14 +381,14 @@ fn refuse_lost_ledger(layout: &Layout) -> Result<(), Failure> {
 fn start_up(
     store: &mut Store,
     disk: &Arc<dyn Disk>,
-    log_key: &VerifierKey,
+    log_keys: &LogKeys,
 ) -> Result<(Head, Incarnation), Failure> {
     let mut instance = [0; 16];
     getrandom::fill(&mut instance)
         .map_err(|error| Failure::new(Code::Failed, error.to_string()))?;
     let layout = store.layout().clone();
     let mut tx = store.begin()?;
-    let taken = start::take_incarnation(&mut tx, instance)?;
+    let taken = start::take_incarnation(&mut tx, instance, clock::wall())?;
     tx.commit()?;
     let reader = Reader::open(layout.clone(), Arc::clone(disk))?;
     let refuse = |detail: String| {
@@ -384,7 +397,7 @@ fn start_up(
     };
     let tx = store.begin()?;
     let head =
-        start::check_edge(&tx, &reader, log_key).map_err(|error| refuse(error.to_string()))?;
+        start::check_edge(&tx, &reader, log_keys).map_err(|error| refuse(error.to_string()))?;
     drop(tx);
     check_tail(&reader, &head).map_err(refuse)?;
     check_not_older_than_tiles(&layout, &head).map_err(|detail| {

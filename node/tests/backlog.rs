@@ -79,7 +79,7 @@ fn a_full_backlog_slows_appends_and_never_stops_them() {
     let now = node.published();
     assert_eq!(now.size - before, 409_600);
     let reader = node.reader().unwrap();
-    let report = fsck::run(&reader, &node.log_key, |_| {}).unwrap();
+    let report = fsck::run(&reader, &node.log_keys(), |_| {}).unwrap();
     assert!(report.is_clean(), "{:?}", report.problems);
     node.close();
 }

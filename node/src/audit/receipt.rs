@@ -3,8 +3,8 @@
 
 use crate::exit::{Code, Failure};
 use crate::store::Reader;
-use belfry_protocol::checkpoint::Checkpoint;
-use belfry_protocol::note::{SignedNote, VerifierKey};
+use belfry_protocol::cert::LogVerifiers;
+use belfry_protocol::note::SignedNote;
 use belfry_protocol::policy::{Policy, PolicyError};
 use belfry_protocol::proof_file::{ProofFileError, Proved, TlogProof};
 use belfry_protocol::tlog::hash::leaf_hash;
@@ -24,7 +24,7 @@ pub struct VerifiedReceipt {
 ///
 /// # Errors
 /// When there is no such entry or no digest covers it, or what is stored does not verify.
-pub fn make(reader: &Reader, index: u64, log_key: &VerifierKey) -> Result<TlogProof, Failure> {
+pub fn make(reader: &Reader, index: u64, log_keys: &LogVerifiers) -> Result<TlogProof, Failure> {
     let size = reader.head()?.size();
     if index >= size {
         return Err(Failure::new(
@@ -57,7 +57,7 @@ pub fn make(reader: &Reader, index: u64, log_key: &VerifierKey) -> Result<TlogPr
         .inclusion(index)
         .map_err(|error| damaged(&error))?;
     let note = SignedNote::parse(note.as_bytes()).map_err(|error| damaged(&error))?;
-    let checkpoint = Checkpoint::open(&note, log_key).map_err(|error| damaged(&error))?;
+    let checkpoint = log_keys.open(&note).map_err(|error| damaged(&error))?;
     verify::inclusion(&leaf_hash(&entry), index, signed, &path, &checkpoint.root)
         .map_err(|error| damaged(&error))?;
     TlogProof::new(index, path, note, Some(entry)).map_err(|error| damaged(&error))
@@ -66,12 +66,14 @@ pub fn make(reader: &Reader, index: u64, log_key: &VerifierKey) -> Result<TlogPr
 /// The policy that trusts one log and asks for no witness.
 ///
 /// # Errors
-/// When the key cannot be a log's.
-pub fn log_only(key: &VerifierKey) -> Result<Policy, Failure> {
+/// When a key cannot be a log's.
+pub fn log_only(keys: &LogVerifiers) -> Result<Policy, Failure> {
     let mut policy = Policy::new();
-    policy
-        .add_log(key.clone(), None)
-        .map_err(|error| Failure::new(Code::Usage, error.to_string()))?;
+    for key in keys.all() {
+        policy
+            .add_log(key.clone(), None)
+            .map_err(|error| Failure::new(Code::Usage, error.to_string()))?;
+    }
     Ok(policy)
 }
 

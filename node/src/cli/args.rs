@@ -347,6 +347,35 @@ pub enum LedgerCommand {
     /// Make the derived search index again
     #[command(after_help = "Example:\n  belfry ledger reindex")]
     Reindex,
+    /// End this ledger for good and name the one that goes on in its place
+    #[command(
+        after_help = "For a ledger whose entries are lost everywhere, or whose work moves to another node.\n\nExample:\n  belfry ledger retire --successor acme.example/line-5 --confirm acme.example/line-4"
+    )]
+    Retire(RetireArgs),
+    /// Let a restored directory go on although nobody can tell what it signed
+    #[command(
+        after_help = "Only when every other tower, and the node's own newer disk, are gone for good.\n\nExample:\n  belfry ledger accept-restored --confirm north.example"
+    )]
+    AcceptRestored(AcceptRestoredArgs),
+}
+
+/// `ledger retire`
+#[derive(Args, Debug)]
+pub struct RetireArgs {
+    /// Origin of the ledger that goes on
+    #[arg(long, value_name = "NAME")]
+    pub successor: String,
+    /// The node's name, to confirm
+    #[arg(long, value_name = "NAME")]
+    pub confirm: Option<String>,
+}
+
+/// `ledger accept-restored`
+#[derive(Args, Debug)]
+pub struct AcceptRestoredArgs {
+    /// The node's name, to confirm
+    #[arg(long, value_name = "NAME")]
+    pub confirm: Option<String>,
 }
 
 /// `ledger get`

@@ -140,7 +140,7 @@ fn log_key(args: &VerifyArgs) -> Result<VerifierKey, Failure> {
 
 fn policy(args: &VerifyArgs) -> Result<Policy, Failure> {
     match &args.policy {
-        None => receipt::log_only(&log_key(args)?),
+        None => receipt::log_only(&log_key(args)?.into()),
         Some(path) => Policy::parse(&read(path)?)
             .map_err(|error| Failure::new(Code::Usage, format!("{}: {error}", path.display()))),
     }

@@ -8,7 +8,7 @@ use crate::exit::{Code, Failure};
 use crate::node::Node;
 use crate::store::{Layout, Reader};
 use belfry_keys::{KeyDir, KeyError, NodeKeys};
-use belfry_protocol::note::VerifierKey;
+use belfry_protocol::cert::LogVerifiers;
 use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -82,10 +82,10 @@ impl Context {
         Node::open(self.layout.clone(), config, &keys)
     }
 
-    /// The key that the ledger's digests verify under, without unlocking anything.
-    pub(super) fn log_verifier(&self) -> Result<VerifierKey, Failure> {
+    /// The keys that the ledger's digests verify under, without unlocking anything.
+    pub(super) fn log_verifiers(&self) -> Result<LogVerifiers, Failure> {
         let (config, _) = self.config(&BTreeMap::new())?;
-        KeyDir::public_log_key(self.layout.dir(), &config.name).map_err(key_failure)
+        KeyDir::public_log_keys(self.layout.dir(), &config.name).map_err(key_failure)
     }
 
     /// A read-only view of the ledger.

@@ -5,7 +5,7 @@ use super::context::Context;
 use super::control::Control;
 use crate::exit::{Code, Failure};
 use crate::store::Reader;
-use crate::writer::{Answer, Request};
+use crate::writer::Request;
 use belfry_protocol::entry::leaf::{Content, Leaf};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -36,10 +36,7 @@ pub(super) fn run(context: &Context, args: &EraseArgs) -> Result<(), Failure> {
                 payload,
             });
             node.close();
-            match answer? {
-                Answer::Erased(index) => index,
-                Answer::Appended(places) => places.first,
-            }
+            answer?.entry().unwrap_or_default()
         }
     };
     context.out.result(

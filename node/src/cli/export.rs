@@ -5,6 +5,7 @@ use super::args::{ExportArgs, ExportFormat};
 use super::context::Context;
 use crate::exit::{Code, Failure};
 use crate::store::{Layout, Reader};
+use belfry_protocol::note::VerifierKey;
 use belfry_protocol::tlog::bundle;
 use belfry_protocol::tlog::proof::TileSource;
 use belfry_protocol::tlog::tile::{Bundle, MAX_TILE_LEVEL, TILE_WIDTH, Tile, hashes_at};
@@ -33,7 +34,7 @@ pub(super) fn run(context: &Context, args: &ExportArgs) -> Result<(), Failure> {
             tiles(&reader, size, &args.to, &bar)?;
             write(
                 &args.to.join("log.vkey"),
-                format!("{}\n", context.log_verifier()?).as_bytes(),
+                format!("{}\n", log_key(context, size)?).as_bytes(),
             )?;
             write(&args.to.join("checkpoint"), note.as_bytes())?;
             "tiles"
@@ -162,4 +163,15 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let temporary = path.with_extension(format!("tmp-{}", std::process::id()));
     fs::write(&temporary, bytes).map_err(cannot)?;
     fs::rename(&temporary, path).map_err(cannot)
+}
+
+/// The key that the digest of `size` entries verifies under.
+fn log_key(context: &Context, size: u64) -> Result<VerifierKey, Failure> {
+    let keys = context.log_verifiers()?;
+    keys.for_size(size).cloned().ok_or_else(|| {
+        Failure::new(
+            Code::KeyUnavailable,
+            format!("no certificate covers a digest of {size} entries"),
+        )
+    })
 }

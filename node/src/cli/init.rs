@@ -50,7 +50,7 @@ pub(super) fn run(context: &Context, args: &InitArgs) -> Result<(), Failure> {
     std::fs::write(context.layout.config(), config)?;
     let (config, _) = context.config(&BTreeMap::new())?;
     let node = crate::node::Node::open(context.layout.clone(), config, &keys)?;
-    let (vkey, size) = (node.log_key.to_string(), node.published().size);
+    let (vkey, size) = (keys.log_key().verifier().to_string(), node.published().size);
     node.close();
     context.out.result(
         &format!("node {} is ready in {}\nlog key: {vkey}", args.name, dir.display()),

@@ -53,7 +53,8 @@ pub(super) fn list(context: &Context) -> Result<(), Failure> {
 pub(super) fn export(context: &Context, args: &KeyExportArgs) -> Result<(), Failure> {
     let (config, _) = context.config(&BTreeMap::new())?;
     if !args.private && args.purpose == PurposeArg::Log {
-        let vkey = context.log_verifier()?.to_string();
+        let keys = context.log_verifiers()?;
+        let vkey = keys.newest().map(ToString::to_string).unwrap_or_default();
         return context
             .out
             .result(&vkey, &json!({ "purpose": "log", "vkey": vkey }));

@@ -96,7 +96,7 @@ fn shown(index: u64, bytes: &[u8]) -> Value {
 
 pub(super) fn prove(context: &Context, args: &ProveArgs) -> Result<(), Failure> {
     let reader = context.reader()?;
-    let keys = context.log_verifier()?;
+    let keys = context.log_verifiers()?;
     let proof = receipt::make(&reader, args.index, &keys)?;
     let text = proof.to_string();
     let Some(path) = &args.out else {
@@ -192,7 +192,7 @@ pub(super) fn tail(context: &Context, args: &TailArgs) -> Result<(), Failure> {
 }
 
 pub(super) fn fsck(context: &Context, args: &FsckArgs) -> Result<(), Failure> {
-    let log_key = context.log_verifier()?;
+    let log_keys = context.log_verifiers()?;
     let _lock = if args.offline {
         Some(crate::lock::DirLock::take(&context.layout)?)
     } else {
@@ -202,7 +202,7 @@ pub(super) fn fsck(context: &Context, args: &FsckArgs) -> Result<(), Failure> {
     let bar = context
         .out
         .progress(reader.head().ok().map(|head| head.size()), "entries");
-    let report = fsck::run(&reader, &log_key, |count| bar.set_position(count))?;
+    let report = fsck::run(&reader, &log_keys, |count| bar.set_position(count))?;
     bar.finish_and_clear();
     let mut json = serde_json::to_value(&report).unwrap_or_default();
     json["clean"] = Value::Bool(report.is_clean());

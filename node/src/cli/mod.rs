@@ -18,6 +18,7 @@ mod erase;
 mod export;
 mod init;
 mod keys;
+mod last_resort;
 mod ledger;
 mod output;
 mod run;
@@ -100,6 +101,8 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
             LedgerCommand::Fsck(args) => ledger::fsck(&context, &args),
             LedgerCommand::Export(args) => export::run(&context, &args),
             LedgerCommand::Reindex => ledger::reindex(&context),
+            LedgerCommand::Retire(args) => last_resort::retire(&context, &args),
+            LedgerCommand::AcceptRestored(args) => last_resort::accept(&context, &args),
         },
         Command::Audit {
             command: AuditCommand::Verify(args),

@@ -72,8 +72,7 @@ fn join_federation(
     let Some((federation, link)) = app.node.membership() else {
         return Ok(None);
     };
-    let seed = context.keys()?.transport_seed().clone();
-    let net = crate::member::connect(&app.node, link, federation, seed)?;
+    let net = crate::member::connect(&app.node, link, federation, context.keys()?)?;
     let mut published = app.node.writer().published();
     let owner = Arc::downgrade(app);
     tokio::spawn(async move {

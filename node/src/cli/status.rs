@@ -82,7 +82,47 @@ pub(crate) fn describe_member(shown: &mut Value, status: &federation::Status) {
         fields.insert("peers".to_owned(), json!(peers));
         fields.insert("mirrors".to_owned(), json!(mirrors));
         fields.insert("refused".to_owned(), Value::Object(refused));
+        fields.insert("restoring".to_owned(), json!(status.restoring));
+        fields.insert("needs_serial".to_owned(), json!(status.needs_serial));
+        fields.insert("nonces".to_owned(), nonces(&status.nonces));
+        if let Some(quorum) = &status.quorum {
+            fields.insert(
+                "quorum".to_owned(),
+                json!({ "towers": quorum.towers, "needed": quorum.needed, "faulty": quorum.faulty, "recovery": quorum.recovery }),
+            );
+        }
     }
+}
+
+/// What anti-replay accepted and refused since the start, by reason.
+fn nonces(counts: &belfry_protocol::engine::nonces::Counts) -> Value {
+    json!({
+        "requests": {
+            "accepted": counts.accepted, "replayed": counts.replayed, "too_old": counts.too_old,
+            "too_new": counts.too_new, "below_floor": counts.below_floor, "clock": counts.clock, "full": counts.full,
+        },
+        "streams": {
+            "accepted": counts.stream_accepted, "replayed": counts.stream_replayed, "behind": counts.stream_behind,
+            "zero": counts.stream_zero, "old_incarnation": counts.stream_old_incarnation,
+            "old_key": counts.stream_old_key, "full": counts.stream_full,
+        },
+    })
+}
+
+/// How many towers vouch, and what that is worth (R2).
+fn quorum(value: &Value) -> String {
+    let number = |key: &str| {
+        let quorum = value.get("quorum")?;
+        quorum.get(key).and_then(Value::as_u64)
+    };
+    let (Some(towers), Some(needed)) = (number("towers"), number("needed")) else {
+        return String::new();
+    };
+    let worth = match number("faulty").unwrap_or(0) {
+        0 => "one tower that colludes with this node can split the view; gossip shows it, the quorum does not prevent it".to_owned(),
+        faulty => format!("up to {faulty} may lie"),
+    };
+    format!("\nquorum    {needed} of {towers} towers; {worth}")
 }
 
 /// A value as people read it.
@@ -145,8 +185,22 @@ fn human(value: &Value) -> String {
             field("acked")
         ));
     }
+    let restoring = match value.get("restoring").and_then(Value::as_array) {
+        Some(list) if !list.is_empty() => {
+            let names: Vec<String> = list.iter().map(|one| plain(Some(one))).collect();
+            format!(
+                "\nrestoring {}: promises and acks nothing for them before every other tower told what it knows",
+                names.join(", ")
+            )
+        }
+        _ if value.get("needs_serial") == Some(&Value::Bool(true)) => {
+            "\nrestoring needs keys of a new serial before it acks; see the log".to_owned()
+        }
+        _ => String::new(),
+    };
+    let quorum = quorum(value);
     format!(
-        "{} ({}, {running})\nmode      {mode}\nentries   {} ({} signed, {} in tiles)\nroot      {}\nstarts    {}{members}",
+        "{} ({}, {running})\nmode      {mode}\nentries   {} ({} signed, {} in tiles)\nroot      {}\nstart     {}{quorum}{restoring}{members}",
         text("name"),
         text("role"),
         text("size"),

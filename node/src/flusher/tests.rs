@@ -193,7 +193,7 @@ fn keys(dir: &Path) -> NodeKeys {
 }
 
 fn check(layout: &Layout, keys: &NodeKeys) -> Report {
-    fsck::run(&read(layout), keys.log_key().verifier(), |_| {}).unwrap()
+    fsck::run(&read(layout), &keys.log_verifiers(), |_| {}).unwrap()
 }
 
 /// The place of every problem.

@@ -19,8 +19,8 @@ mod walk;
 use crate::exit::Failure;
 use crate::store::payloads::PayloadReader;
 use crate::store::{Layout, Reader};
+use belfry_protocol::cert::LogVerifiers;
 use belfry_protocol::engine::store::StoreError;
-use belfry_protocol::note::VerifierKey;
 use std::fmt;
 
 /// One thing that is damaged.
@@ -84,7 +84,7 @@ impl Report {
 /// When the directory cannot be read at all; damage is in the report.
 pub fn run(
     reader: &Reader,
-    log_key: &VerifierKey,
+    log_keys: &LogVerifiers,
     progress: impl FnMut(u64),
 ) -> Result<Report, Failure> {
     let mut report = Report::default();
@@ -110,7 +110,7 @@ pub fn run(
             }
             Err(error) => return Err(error),
         };
-        let digests = walk::digests(reader, log_key, &mut report);
+        let digests = walk::digests(reader, log_keys, &mut report);
         let mut promised = promises::Promised::new(reader, payloads.as_ref(), &mut report);
         walk::entries(
             reader,

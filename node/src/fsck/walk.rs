@@ -5,11 +5,11 @@ use super::day::DayWalk;
 use super::levels::Levels;
 use super::promises::Promised;
 use crate::store::{Reader, TileRoot};
-use belfry_protocol::checkpoint::Checkpoint;
+use belfry_protocol::cert::LogVerifiers;
 use belfry_protocol::engine::ledger::Head;
 use belfry_protocol::engine::store::StoreError;
 use belfry_protocol::entry::leaf::{Content, Leaf};
-use belfry_protocol::note::{SignedNote, VerifierKey};
+use belfry_protocol::note::SignedNote;
 use belfry_protocol::tlog::bundle;
 use belfry_protocol::tlog::compact::Node;
 use belfry_protocol::tlog::hash::{Hash, leaf_hash};
@@ -21,7 +21,7 @@ use std::path::Path;
 /// Reads and verifies all kept digests; returns their roots by size.
 pub(super) fn digests(
     reader: &Reader,
-    log_key: &VerifierKey,
+    log_keys: &LogVerifiers,
     report: &mut Report,
 ) -> BTreeMap<u64, Hash> {
     let mut roots = BTreeMap::new();
@@ -35,7 +35,7 @@ pub(super) fn digests(
     for (size, note) in rows {
         let checked = SignedNote::parse(note.as_bytes())
             .map_err(|error| error.to_string())
-            .and_then(|note| Checkpoint::open(&note, log_key).map_err(|error| error.to_string()));
+            .and_then(|note| log_keys.open(&note).map_err(|error| error.to_string()));
         match checked {
             Ok(checkpoint) if checkpoint.size == size => {
                 report.digests += 1;

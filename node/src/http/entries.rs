@@ -255,8 +255,8 @@ async fn hand_over(app: &Arc<App>, batch: Batch) -> Result<Places, Problem> {
     let stopped = || crate::writer::Failure::Stopped("the writer thread ended".to_owned());
     match receive.await.unwrap_or_else(|_| Err(stopped()))? {
         Answer::Appended(places) => Ok(places),
-        Answer::Erased(index) => Ok(Places {
-            first: index,
+        other => Ok(Places {
+            first: other.entry().unwrap_or(0),
             new: 1,
             known: Vec::new(),
         }),
@@ -385,7 +385,7 @@ pub(super) async fn receipt(
     }
     let app = door.app;
     let proof = blocking(move || {
-        Ok(app.with_reader(|reader| receipt::make(reader, index, &app.node.log_key))?)
+        Ok(app.with_reader(|reader| receipt::make(reader, index, &app.node.log_keys()))?)
     })
     .await?;
     Ok((

@@ -42,6 +42,7 @@ pub(crate) fn control(app: Arc<App>) -> Router {
     shared(&app)
         .route("/control/status", get(operations::status))
         .route("/control/erase/{index}", post(operations::erase))
+        .route("/control/retire", post(operations::retire))
         .with_state(auth::Door { app, trusted: true })
 }
 

@@ -3,7 +3,8 @@
 use super::auth::Door;
 use super::problem::{Problem, blocking};
 use super::state::{App, RequestLabels};
-use crate::writer::{Answer, Request as WriterRequest};
+use crate::exit::{Code, Failure};
+use crate::writer::Request as WriterRequest;
 use axum::extract::{MatchedPath, Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::Next;
@@ -78,11 +79,30 @@ pub(super) async fn erase(
             .call(WriterRequest::Erase { index, payload })?)
     })
     .await?;
-    let entry = match answer {
-        Answer::Erased(entry) => entry,
-        Answer::Appended(places) => places.first,
-    };
-    Ok(axum::Json(json!({ "index": index, "erase_entry": entry })))
+    Ok(axum::Json(
+        json!({ "index": index, "erase_entry": answer.entry() }),
+    ))
+}
+
+/// What `ledger retire` asks.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Retire {
+    successor: String,
+}
+
+pub(super) async fn retire(
+    State(door): State<Door>,
+    body: axum::body::Bytes,
+) -> Result<axum::Json<Value>, Problem> {
+    let Retire { successor } = serde_json::from_slice(&body)
+        .map_err(|error| Failure::new(Code::Usage, format!("retire: {error}")))?;
+    let answer = blocking(move || {
+        let request = WriterRequest::Retire { successor };
+        Ok(door.app.node.writer().call(request)?)
+    })
+    .await?;
+    Ok(axum::Json(json!({ "index": answer.entry() })))
 }
 
 /// Counts requests by declared route, so that nobody can make labels without end.

@@ -1,6 +1,7 @@
 //! Between the engine on the writer thread and the network on its own: inputs one way, outputs the other. Drops what
 //! does not fit a queue, because peers ask again; never waits on the writer thread.
 
+use super::Renewer;
 use crate::exit::{Code, Failure};
 use crate::net::{
     self, InboundId, Multiaddr, NetCommand, NetConfig, NetEvent, NetHandle, PeerId,
@@ -9,6 +10,7 @@ use crate::net::{
 use crate::node::Node;
 use crate::store::{LedgerView, Placed, Reader};
 use crate::writer::{Outlet, Writer};
+use belfry_keys::NodeKeys;
 use belfry_protocol::engine::federation::checks::Checks;
 use belfry_protocol::engine::federation::serve::{self, EntrySource};
 use belfry_protocol::engine::federation::{Free, Input, Promise, Protocol, Topic, Verdict};
@@ -22,7 +24,6 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
-use zeroize::Zeroizing;
 
 /// Events of the network that wait for the engine.
 const EVENTS: usize = 256;
@@ -47,6 +48,7 @@ struct Bound {
     inbound: Arc<Mutex<Inbound>>,
     serving: Arc<AtomicUsize>,
     writer: Writer,
+    renewer: Renewer,
 }
 
 /// Requests of peers that wait for an answer, by our number.
@@ -109,6 +111,19 @@ impl Bound {
                 checks: Checks::default(),
             }));
         }
+    }
+
+    /// Makes new keys beside the engine.
+    fn renew(&self, log_from_size: u64) {
+        let renewer = self.renewer.clone();
+        self.runtime
+            .spawn_blocking(move || match renewer.renew(log_from_size) {
+                Ok(serial) => tracing::warn!(
+                    serial,
+                    "caught up after a restore; from now on keys of a new serial sign"
+                ),
+                Err(error) => tracing::error!(%error, "no new keys, and so no acks"),
+            });
     }
 
     /// Reads entries beside the engine, a few at a time.
@@ -237,6 +252,7 @@ impl Outlet for Link {
                 let bytes = bytes.into_inner();
                 bound.send(NetCommand::Publish { topic, bytes });
             }
+            Promise::TakeSerial { log_from_size } => bound.renew(log_from_size),
             Promise::Acked { size } => tracing::debug!(size, "acknowledged by a quorum"),
             Promise::Alarm(_) => {}
         }
@@ -251,8 +267,9 @@ pub fn connect(
     node: &Node,
     link: &Link,
     federation: &Federation,
-    seed: Zeroizing<[u8; 32]>,
+    keys: NodeKeys,
 ) -> Result<NetHandle, Failure> {
+    let seed = keys.transport_seed().clone();
     let mut config = NetConfig::new(seed, federation.digest8());
     config.listen = node
         .config
@@ -272,6 +289,12 @@ pub fn connect(
         inbound: Arc::default(),
         serving: Arc::default(),
         writer: node.writer().clone(),
+        renewer: Renewer::new(
+            keys,
+            federation.id(),
+            node.writer().clone(),
+            node.log_keys_cell(),
+        ),
     };
     *link.bound.lock().unwrap_or_else(PoisonError::into_inner) = Some(bound.clone());
     let members = federation

@@ -1,8 +1,11 @@
 //! A node as a member of a federation: its manifest, what the engine needs for a start, and the way between engine and
 //! network. May not decide anything about messages: that is the engine's.
 
+mod keys;
 mod link;
 
+pub use keys::Renewer;
+pub(crate) use keys::own_keys;
 pub use link::{Link, connect};
 
 use crate::disk::Disk;
@@ -10,9 +13,10 @@ use crate::exit::{Code, Failure};
 use crate::store::{Layout, Store};
 use belfry_keys::NodeKeys;
 use belfry_protocol::engine::federation::Settings;
+use belfry_protocol::engine::federation::disk::{OwnDisk, Restore};
 use belfry_protocol::engine::federation::members::Members;
 use belfry_protocol::engine::ledger::start::Incarnation;
-use belfry_protocol::engine::store::{Record, Transaction};
+use belfry_protocol::engine::store::Transaction;
 use belfry_protocol::manifest::{Federation, SignedManifest};
 use belfry_protocol::wire::{Range, Version};
 use std::sync::Arc;
@@ -55,18 +59,14 @@ pub fn install(layout: &Layout, disk: Arc<dyn Disk>, manifest: &[u8]) -> Result<
     }
     let mut store = Store::open(layout.clone(), disk)?;
     let mut tx = store.begin()?;
-    if tx.record(Record::Disk)?.is_none() {
-        tx.put_record(Record::Disk, &disk_record(random_id()?, false))?;
+    if OwnDisk::load(&tx)?.is_none() {
+        OwnDisk::new(random_id()?).store(&mut tx)?;
     }
     tx.commit()?;
     store.close()?;
     std::fs::write(layout.genesis(), manifest)?;
     federation(layout)?;
     Ok(())
-}
-
-fn disk_record(id: [u8; 16], restored: bool) -> Vec<u8> {
-    [id.as_slice(), &[u8::from(restored)]].concat()
 }
 
 fn random_id() -> Result<[u8; 16], Failure> {
@@ -98,40 +98,50 @@ pub(crate) fn settings(
         )
         .hint("use the keys with which this node was founded; new ones take an amendment"));
     }
-    let mut tx = store.begin()?;
-    let (disk, restored) = match tx
-        .record(Record::Disk)?
-        .as_deref()
-        .and_then(<[u8]>::split_first_chunk::<16>)
-    {
-        Some((id, rest)) => (*id, rest != [0]),
-        None => {
-            let id = random_id()?;
-            tx.put_record(Record::Disk, &disk_record(id, true))?;
-            (id, true)
-        }
-    };
-    tx.commit()?;
-    if restored {
-        tracing::warn!(
-            "this directory is empty although the manifest names this node: as a tower it promises nothing until it has caught up"
-        );
-    }
+    let disk = own_disk(store, keys)?;
     Ok(Settings {
         members: Members::new(federation),
         me,
         incarnation,
         incarnation_before,
-        certificates: keys.certificates().to_vec(),
-        envelope_key: keys.envelope_key().clone(),
-        ack_key: keys.ack_key().clone(),
-        mirror_key: keys.mirror_key().clone(),
+        keys: own_keys(keys),
         versions: vec![Range {
             min: Version::V1_0,
             max: Version::V1_0,
         }],
         disk,
-        restored,
         agent: concat!("belfry/", env!("CARGO_PKG_VERSION")).to_owned(),
     })
+}
+
+/// This directory as a tower's disk: one that came out of a backup (`RESTORED` is set), or is empty although the manifest
+/// names its node, gets a new id and has to catch up (R3).
+fn own_disk(store: &mut Store, keys: &NodeKeys) -> Result<OwnDisk, Failure> {
+    let known = OwnDisk::load(&store.begin()?)?;
+    let disk = match known {
+        Some(known) if !store.layout().restored_marker().exists() => known,
+        _ => note_restored(store, keys)?,
+    };
+    if disk.restore != Restore::Done {
+        tracing::warn!(
+            "this directory was lost or restored and has to catch up: as a tower it promises nothing before every other tower told it what it knows"
+        );
+    }
+    Ok(disk)
+}
+
+/// Writes down that this directory is another one than before.
+pub(crate) fn note_restored(store: &mut Store, keys: &NodeKeys) -> Result<OwnDisk, Failure> {
+    let lowest_serial = keys.current().serial().saturating_add(1);
+    let disk = OwnDisk::restored(random_id()?, lowest_serial);
+    let mut tx = store.begin()?;
+    disk.store(&mut tx)?;
+    tx.commit()?;
+    let marker = store.layout().restored_marker();
+    if marker.exists() {
+        // Only now: the record says it, durably.
+        std::fs::remove_file(&marker)?;
+        std::fs::File::open(store.layout().dir())?.sync_all()?;
+    }
+    Ok(disk)
 }

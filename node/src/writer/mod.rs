@@ -5,6 +5,7 @@ mod work;
 
 use crate::store::Store;
 use belfry_protocol::engine::federation::{self, Engine};
+use belfry_protocol::engine::keys::OwnKeys;
 use belfry_protocol::engine::ledger::{Head, Ledger, Places, Refusal};
 use belfry_protocol::engine::store::Place;
 use belfry_protocol::entry::Batch;
@@ -31,6 +32,11 @@ pub enum Request {
         /// Its commitment.
         payload: [u8; 32],
     },
+    /// End the ledger; another goes on in its place.
+    Retire {
+        /// Origin of that ledger.
+        successor: String,
+    },
     /// An entry of the node's own.
     System {
         /// A reserved kind.
@@ -47,6 +53,20 @@ pub enum Answer {
     Appended(Places),
     /// Index of the `erase` entry.
     Erased(u64),
+    /// Index of the `retire` entry; `None` if the ledger took no entry any more.
+    Retired(Option<u64>),
+}
+
+impl Answer {
+    /// The first entry that came of it, if one did.
+    #[must_use]
+    pub fn entry(&self) -> Option<u64> {
+        match self {
+            Self::Appended(places) => Some(places.first),
+            Self::Erased(index) => Some(*index),
+            Self::Retired(index) => *index,
+        }
+    }
 }
 
 /// Why there is no answer.
@@ -99,6 +119,8 @@ enum Command {
     Message(Box<federation::Input>),
     /// How far a member is; nobody waits on it for ever.
     Status(SyncSender<Option<federation::Status>>),
+    /// Keys of a new serial.
+    Renew(Box<OwnKeys>),
     /// The flusher has something to say; see [`Work::apply_flush`].
     Wake,
     Close,
@@ -253,6 +275,12 @@ impl Writer {
                 _ => Ok(()),
             },
         }
+    }
+
+    /// Hands the engine keys of a new serial; blocks while the queue is full.
+    pub fn renew(&self, keys: OwnKeys) {
+        // A writer that ended needs none.
+        let _ = self.queue.send(Command::Renew(Box::new(keys)));
     }
 
     /// How far a member of a federation is; `None` outside one, or when the writer ended.

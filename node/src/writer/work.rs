@@ -6,6 +6,7 @@ use crate::clock;
 use crate::exit::Code;
 use crate::store::Store;
 use belfry_protocol::engine::federation;
+use belfry_protocol::engine::keys::OwnKeys;
 use belfry_protocol::engine::ledger::{Free, Head, Input, Promise};
 use belfry_protocol::engine::store::{Place, StoreError, Transaction};
 use belfry_protocol::engine::{self, RequestId};
@@ -81,6 +82,7 @@ struct Taken {
     close: bool,
     messages: Vec<federation::Input>,
     statuses: Vec<SyncSender<Option<federation::Status>>>,
+    renewed: Option<Box<OwnKeys>>,
 }
 
 impl Taken {
@@ -96,6 +98,10 @@ impl Taken {
                 request: id,
                 index,
                 payload,
+            },
+            Request::Retire { successor } => Input::Retire {
+                request: id,
+                successor,
             },
             Request::System { kind, body } => Input::System {
                 request: id,
@@ -183,6 +189,11 @@ impl Work {
                 last_tick = Instant::now();
                 taken.inputs.push(Input::Tick);
             }
+            if let (Some(keys), Machine::Member(engine, _)) =
+                (taken.renewed.take(), &mut self.machine)
+            {
+                engine.renew(*keys);
+            }
             let close = taken.close;
             let statuses = std::mem::take(&mut taken.statuses);
             self.step(taken);
@@ -207,6 +218,7 @@ impl Work {
                 taken.messages.push(*input);
             }
             Command::Status(answer) => taken.statuses.push(answer),
+            Command::Renew(keys) => taken.renewed = Some(keys),
             Command::Request(request, reply) => taken.add(request, reply),
         }
     }
@@ -402,6 +414,9 @@ impl Work {
             match promise {
                 Promise::Appended { request, places } => {
                     done.answers.push((request, Ok(Answer::Appended(places))))
+                }
+                Promise::Retired { request, index } => {
+                    done.answers.push((request, Ok(Answer::Retired(index))))
                 }
                 Promise::Erased { request, index } => done.erased.push((request, index)),
                 Promise::Digest { .. } => {}

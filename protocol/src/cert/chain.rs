@@ -2,7 +2,8 @@
 //! May not trust a certificate by itself: every one is checked against the identity key.
 
 use super::{CertError, Certificate};
-use crate::note::{SignedNote, VerifierKey};
+use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::note::{NoteError, SignedNote, VerifierKey};
 use crate::tlog::hash::{Hash, sha256};
 use std::collections::BTreeSet;
 
@@ -76,4 +77,51 @@ pub fn key_for_size(chain: &[Certificate], size: u64) -> Option<&Certificate> {
         .iter()
         .rev()
         .find(|certificate| certificate.log_from_size <= size)
+}
+
+/// The log keys of one node by the sizes they sign, for whoever verifies its digests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogVerifiers(Vec<(u64, VerifierKey)>);
+
+impl LogVerifiers {
+    /// The keys of a verified chain; `None` if it is empty.
+    #[must_use]
+    pub fn of_chain(chain: &[Certificate]) -> Option<Self> {
+        let key = |one: &Certificate| (one.log_from_size, one.log.clone());
+        (!chain.is_empty()).then(|| Self(chain.iter().map(key).collect()))
+    }
+
+    /// The key for a digest of `size`.
+    #[must_use]
+    pub fn for_size(&self, size: u64) -> Option<&VerifierKey> {
+        let of_size = |(from, _): &&(u64, VerifierKey)| *from <= size;
+        self.0.iter().rev().find(of_size).map(|(_, key)| key)
+    }
+
+    /// All keys, oldest first.
+    pub fn all(&self) -> impl Iterator<Item = &VerifierKey> {
+        self.0.iter().map(|(_, key)| key)
+    }
+
+    /// The newest key.
+    #[must_use]
+    pub fn newest(&self) -> Option<&VerifierKey> {
+        self.all().last()
+    }
+
+    /// Opens a digest under the key whose range holds its size (R6).
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`]; [`CheckpointError::Note`] with an unknown key if no range holds it.
+    pub fn open(&self, note: &SignedNote) -> Result<Checkpoint, CheckpointError> {
+        let size = Checkpoint::parse(note.text())?.size;
+        let key = self.for_size(size).ok_or(NoteError::NoKnownSignature)?;
+        Checkpoint::open(note, key)
+    }
+}
+
+impl From<VerifierKey> for LogVerifiers {
+    fn from(key: VerifierKey) -> Self {
+        Self(vec![(0, key)])
+    }
 }

@@ -7,7 +7,9 @@ mod lines;
 mod revocation;
 
 pub use certificate::{CERT_HEADER, Certificate, Scope};
-pub use chain::{MAX_CHAIN_CERTIFICATES, certificate_hash, key_for_size, verify_chain};
+pub use chain::{
+    LogVerifiers, MAX_CHAIN_CERTIFICATES, certificate_hash, key_for_size, verify_chain,
+};
 pub use revocation::{REVOCATION_HEADER, Reason, Revocation};
 
 use crate::note::NoteError;

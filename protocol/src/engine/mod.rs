@@ -6,6 +6,7 @@
 //! ```
 
 pub mod federation;
+pub mod keys;
 pub mod ledger;
 pub mod mem;
 pub mod nonces;

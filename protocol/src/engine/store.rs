@@ -30,7 +30,7 @@ pub enum Record {
     SignedHead,
     /// Size of the newest digest of this ledger that a quorum acknowledged.
     Acked,
-    /// Random id of this directory as a tower's disk (R1), and whether it still has to catch up after a restore (R3).
+    /// See [`super::federation::disk::OwnDisk`].
     Disk,
     /// The verified fork proof against this node's own ledger: nothing is ever signed again (R3).
     Forked,
@@ -40,6 +40,10 @@ pub enum Record {
     NonceFloor,
     /// Next block of stream counters that this node has not reserved (R7).
     StreamBlock,
+    /// Clock bound in microseconds, if the floor must be raised before the next request: after a restore (R8).
+    FloorDue,
+    /// Sizes before and after a fast-forward that no `restore` entry tells of yet (R3); empty when it does.
+    Forwarded,
 }
 
 impl Record {
@@ -56,6 +60,8 @@ impl Record {
             Self::Retired => "retired",
             Self::NonceFloor => "nonce-floor",
             Self::StreamBlock => "stream-block",
+            Self::FloorDue => "floor-due",
+            Self::Forwarded => "forwarded",
         }
     }
 }

@@ -90,6 +90,12 @@ pub const KINDS: &[Kind] = &[
         schema: ANY,
     },
     Kind {
+        name: "retire",
+        visibility: Visibility::Public,
+        reserved: true,
+        schema: r#"{"type":"object","required":["successor"],"additionalProperties":false,"properties":{"successor":{"type":"string"}}}"#,
+    },
+    Kind {
         name: "scrub.rules",
         visibility: Visibility::Public,
         reserved: true,
@@ -111,7 +117,7 @@ pub const KINDS: &[Kind] = &[
 
 /// Namespaces in which only the node itself appends.
 const RESERVED_NAMESPACES: &[&str] = &[
-    "day", "erase", "fork", "genesis", "key", "restore", "scrub", "solo", "window",
+    "day", "erase", "fork", "genesis", "key", "restore", "retire", "scrub", "solo", "window",
 ];
 
 /// The registered kind of this name.

@@ -9,6 +9,8 @@ use crate::tlog::hash::Hash;
 pub const MAX_NOTE_BYTES: usize = 16 << 10;
 /// Longest envelope that is carried as evidence.
 pub const MAX_EVIDENCE_BYTES: usize = 16 << 10;
+/// Longest certificate note.
+pub const MAX_CERTIFICATE_BYTES: usize = 8 << 10;
 /// Most ledgers or disks in one body: the members of a federation.
 pub const MAX_MEMBERS: usize = 64;
 
@@ -40,13 +42,17 @@ pub enum Kind {
     Entries = 11,
     /// Plain, [`Heads`], by gossip.
     Heads = 12,
+    /// Envelope, [`KnownChains`].
+    KnownChains = 13,
+    /// Plain, [`Chains`].
+    Chains = 14,
 }
 
 impl Kind {
     /// The kind with this number.
     #[must_use]
     pub fn from_number(number: u16) -> Option<Self> {
-        const ALL: [Kind; 12] = [
+        const ALL: [Kind; 14] = [
             Kind::Prepare,
             Kind::Prepared,
             Kind::Refused,
@@ -59,6 +65,8 @@ impl Kind {
             Kind::Get,
             Kind::Entries,
             Kind::Heads,
+            Kind::KnownChains,
+            Kind::Chains,
         ];
         ALL.into_iter().find(|kind| kind.number() == number)
     }
@@ -82,6 +90,15 @@ pub struct DiskRef {
     pub member: MemberId,
     /// Its disk id.
     pub disk: [u8; 16],
+}
+
+/// The disk of a tower with its own message that names it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct DiskSeen {
+    /// The disk.
+    pub disk: DiskRef,
+    /// The tower's [`Marks`] envelope.
+    pub by: Bytes<MAX_EVIDENCE_BYTES>,
 }
 
 /// "I am about to sign a digest of `to` entries with this root: hold them" (R1). The incarnation is in the header.
@@ -200,7 +217,7 @@ pub struct Recovered {
     /// The unsigned tail beyond.
     pub tail: Option<Tail>,
     /// Disks of other towers as known here.
-    pub disks: List<DiskRef, MAX_MEMBERS>,
+    pub disks: List<DiskSeen, MAX_MEMBERS>,
 }
 
 /// "What did you see of the ledgers I watch, and of my acks" (R3, towers).
@@ -215,8 +232,16 @@ pub struct Marks {
 /// What a node saw of one ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Mark {
-    /// The newest digest, with whatever lines are known, the asker's among them.
+    /// The ledger.
+    pub origin: Text<200>,
+    /// The newest digest, with whatever lines are known, the asker's among them; empty if none.
     pub digest: Bytes<MAX_NOTE_BYTES>,
+    /// The newest digest that it acked, or that was acked for it, with those lines; empty if none.
+    pub acked: Bytes<MAX_NOTE_BYTES>,
+    /// The unsigned tail it holds beyond.
+    pub tail: Option<Tail>,
+    /// The factory's message that raised the highest incarnation it promised; empty if none.
+    pub promised_by: Bytes<MAX_EVIDENCE_BYTES>,
 }
 
 /// Answer to [`Marks`].
@@ -226,6 +251,8 @@ pub struct Marked {
     pub nonce: [u8; 16],
     /// Whether the answering tower has itself to catch up: it does not count then.
     pub restored: bool,
+    /// Whether the answering factory signs, so that it knows its own newest digest.
+    pub signs: bool,
     /// One per ledger.
     pub marks: List<Mark, MAX_MEMBERS>,
 }
@@ -259,4 +286,36 @@ pub struct Entries {
 pub struct Heads {
     /// Notes.
     pub notes: List<Bytes<MAX_NOTE_BYTES>, MAX_MEMBERS>,
+}
+
+/// How many certificates of a member are known.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct ChainLength {
+    /// The member.
+    pub name: Text<200>,
+    /// Length of its chain.
+    pub known: u32,
+}
+
+/// "Whose certificate chains do you know longer than these?" (R6)
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct KnownChains {
+    /// One per member.
+    pub lengths: List<ChainLength, MAX_MEMBERS>,
+}
+
+/// A member's certificate chain.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct ChainOf {
+    /// The member.
+    pub name: Text<200>,
+    /// Its certificate notes, oldest first.
+    pub notes: List<Bytes<MAX_CERTIFICATE_BYTES>, 256>,
+}
+
+/// Answer to [`KnownChains`]: chains that are longer; not all of them if that would be too much at once.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Chains {
+    /// Whole chains.
+    pub chains: List<ChainOf, MAX_MEMBERS>,
 }

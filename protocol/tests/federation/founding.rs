@@ -1,6 +1,7 @@
 //! A federation from fixed names: keys, certificates, and a manifest that all members signed.
 
 use belfry_protocol::cert::{Certificate, Scope, certificate_hash};
+use belfry_protocol::engine::keys::{LogKeys, OwnKeys, Serial};
 use belfry_protocol::manifest::{Founded, Limits, Manifest, Member, SignedManifest, signing_text};
 use belfry_protocol::note::{SignedNote, SigningKey};
 use belfry_protocol::tlog::hash::{sha256, sha256_parts};
@@ -25,40 +26,77 @@ pub(crate) fn peer_id(name: &str) -> String {
     format!("12D3KooW{rest}")
 }
 
-pub(crate) fn certificate(name: &str) -> Certificate {
-    let key = |what: &str| {
-        SigningKey::ed25519(name, seed(name, what))
-            .unwrap()
-            .verifier()
-            .clone()
+/// The keys of a serial: log, envelope, ack, mirror.
+fn keys(name: &str, serial: u64) -> [SigningKey; 4] {
+    let seed = |what: &str| match serial {
+        1 => seed(name, what),
+        more => seed(name, &format!("{what}/{more}")),
     };
-    let cosigner = |name: &str, what: &str| {
-        SigningKey::cosigner(name, seed(name, what))
-            .unwrap()
-            .verifier()
-            .clone()
-    };
+    let ed = |what: &str| SigningKey::ed25519(name, seed(what)).unwrap();
+    [
+        ed("log"),
+        ed("envelope"),
+        SigningKey::cosigner(name, seed("ack")).unwrap(),
+        SigningKey::cosigner(&format!("{name}/mirror"), seed("mirror")).unwrap(),
+    ]
+}
+
+fn certificate(
+    name: &str,
+    serial: u64,
+    from_size: u64,
+    before: Option<&SignedNote>,
+) -> Certificate {
+    let [log, envelope, ack, mirror] = keys(name, serial).map(|key| key.verifier().clone());
     Certificate {
         scope: Scope::Unfounded,
         node: name.to_owned(),
-        serial: 1,
-        previous: None,
+        serial,
+        previous: before.map(certificate_hash),
         not_before_seconds: START - 10,
         not_after_seconds: START + 90 * 86_400,
-        log: key("log"),
-        log_from_size: 0,
-        ack: cosigner(name, "ack"),
-        mirror: SigningKey::cosigner(&format!("{name}/mirror"), seed(name, "mirror"))
-            .unwrap()
-            .verifier()
-            .clone(),
-        envelope: key("envelope"),
+        log,
+        log_from_size: from_size,
+        ack,
+        mirror,
+        envelope,
     }
 }
 
-pub(crate) fn certificates(name: &str) -> Vec<SignedNote> {
+/// Certificates of serials 1, 2, …, one for each first size of a log key.
+pub(crate) fn certificates(name: &str, from_sizes: &[u64]) -> Vec<SignedNote> {
     let identity = SigningKey::ed25519(name, seed(name, "identity")).unwrap();
-    vec![certificate(name).sign(&identity).unwrap()]
+    let mut notes: Vec<SignedNote> = Vec::new();
+    for (serial, from_size) in (1..).zip(from_sizes) {
+        let next = certificate(name, serial, *from_size, notes.last());
+        notes.push(next.sign(&identity).unwrap());
+    }
+    notes
+}
+
+/// A node's own keys of serials 1, 2, …
+pub(crate) fn own_keys(name: &str, from_sizes: &[u64]) -> OwnKeys {
+    let serial = |number: u64| {
+        let [_, envelope, ack, mirror] = keys(name, number);
+        Serial {
+            number,
+            not_before_seconds: START - 10,
+            envelope,
+            ack,
+            mirror,
+        }
+    };
+    let log = (1..).zip(from_sizes).map(|(number, from)| {
+        let [log, ..] = keys(name, number);
+        (*from, log)
+    });
+    let newest = from_sizes.len() as u64;
+    OwnKeys {
+        certificates: certificates(name, from_sizes),
+        log: LogKeys::new(log.collect()).unwrap(),
+        newest: serial(newest),
+        before: (newest > 1).then(|| serial(newest - 1)),
+    }
 }
 
 /// One factory and `towers` towers; k as small as allowed.
@@ -86,7 +124,7 @@ pub(crate) fn found(towers: usize, k: u32) -> Founded {
             peer: peer_id(name),
             addresses: vec![format!("/ip4/127.0.0.1/tcp/{}", 4_000 + number)],
             http: None,
-            certificate_head: certificate_hash(&certificates(name)[0]),
+            certificate_head: certificate_hash(&certificates(name, &[0])[0]),
         })
         .collect();
     let count = u32::try_from(towers + 1).unwrap();

@@ -4,6 +4,7 @@
 mod founding;
 mod hostile;
 mod recovery;
+mod restored;
 mod world;
 
 use belfry_protocol::engine::federation::Alarm;

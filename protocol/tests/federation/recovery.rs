@@ -19,9 +19,9 @@ fn of_two_live_copies_the_older_stops() {
     let mut copy = Node {
         store: world.nodes[0].store.clone(),
         starts: 100,
+        from_sizes: vec![0],
         ..Node::default()
     };
-    copy.disk = world.nodes[0].disk;
     world.swap(0, &mut copy);
     world.start(0);
     world.heal();
@@ -116,40 +116,15 @@ fn a_rolled_back_tower_never_acks_backwards() {
     no_fork(&world);
 }
 
-#[test]
-fn a_restored_tower_promises_and_acks_nothing() {
-    let mut world = World::new(3, 2);
-    world.run_ms(500);
-    world.append(0, "one");
-    world.run_ms(100);
-    world.kill(3);
-    world.nodes[3].store = MemStore::default();
-    world.nodes[3].restored = true;
-    world.nodes[3].disk = [99; 16];
-    let before = acks(&world, 3).len();
-    world.start(3);
-    world.append(0, "two");
-    world.run_ms(3_000);
-    assert_eq!(world.nodes[0].acked, 2);
-    let status = world.status(3);
-    assert!(
-        status
-            .mirrors
-            .iter()
-            .all(|one| one.acked == 0 && one.tail == 0),
-        "{status:?}"
-    );
-    assert_eq!(acks(&world, 3).len(), before);
-    // It does not count for a restarting factory either: with it and one other there is no recovery (r = 2).
-    world.kill(0);
-    world.kill(2);
-    world.start(0);
-    world.run_ms(3_000);
-    assert_eq!(world.status(0).phase, "recovering");
+/// Schedules that are tried; `BELFRY_SCHEDULES=1000` tries more.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a test may be told how much to try"
+)]
+fn seeds() -> u64 {
+    let more = std::env::var("BELFRY_SCHEDULES").ok();
+    more.and_then(|text| text.parse().ok()).unwrap_or(40)
 }
-
-/// Schedules that are tried.
-const SEEDS: u64 = 40;
 
 /// A generator for schedules.
 struct Dice(u64);
@@ -188,6 +163,22 @@ fn note_acked(world: &World, covered: &mut BTreeMap<u64, Vec<Vec<u8>>>) {
     }
 }
 
+/// A tower loses its disk, unless another one did not get over that yet: no more than that is promised (R3).
+fn lose_tower(world: &mut World, tower: usize) {
+    let whole = |at: usize| {
+        let whole = |one: belfry_protocol::engine::federation::Status| {
+            one.restoring.is_empty() && !one.needs_serial
+        };
+        at == tower || world.status_or_none(at).is_some_and(whole)
+    };
+    if (1..world.nodes.len()).all(whole) {
+        world.kill(tower);
+        world.nodes[tower].store = MemStore::default();
+        world.nodes[tower].restored = true;
+        world.start(tower);
+    }
+}
+
 fn schedule(seed: u64, events: u32) {
     let (towers, k) = if seed.is_multiple_of(2) {
         (3, 2)
@@ -220,6 +211,7 @@ fn schedule(seed: u64, events: u32) {
                 old = MemStore::default();
                 world.start(0);
             }
+            28 if dice.roll(4) == 0 && any != 0 => lose_tower(&mut world, any),
             _ => {
                 let time = 1 + dice.roll(120);
                 world.run_ms(time);
@@ -273,7 +265,7 @@ fn schedule(seed: u64, events: u32) {
 
 #[test]
 fn random_schedules_keep_the_rules() {
-    for seed in 1..=SEEDS {
+    for seed in 1..=seeds() {
         schedule(seed, 300);
     }
 }

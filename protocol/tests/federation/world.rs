@@ -1,7 +1,8 @@
 //! Several engines over memory stores on a virtual clock: messages take a millisecond, arrive in order, and are lost
 //! when a link is cut or a node is down.
 
-use super::founding::{START, certificates, found, peer_id, seed};
+use super::founding::{START, found, own_keys, peer_id, seed};
+use belfry_protocol::engine::federation::disk::OwnDisk;
 use belfry_protocol::engine::federation::members::Members;
 use belfry_protocol::engine::federation::{
     Alarm, Engine, Free, Input, Promise, Settings, Status, serve,
@@ -42,8 +43,17 @@ pub(crate) struct Node {
     pub(crate) acked: u64,
     pub(crate) digests: BTreeSet<(u64, String)>,
     pub(crate) refusals: Vec<String>,
+    /// The directory is empty or from a backup at the next start, and it is known to be.
     pub(crate) restored: bool,
-    pub(crate) disk: [u8; 16],
+    /// First sizes of its log keys, by serial.
+    pub(crate) from_sizes: Vec<u64>,
+    /// Whether it may make new keys.
+    pub(crate) no_new_keys: bool,
+}
+
+fn wall(now_us: u64) -> TimeUs {
+    let micros = i64::try_from(START * 1_000_000 + now_us).unwrap();
+    TimeUs::from_micros(micros).unwrap()
 }
 
 pub(crate) struct World {
@@ -71,7 +81,7 @@ impl World {
     pub(crate) fn new(towers: usize, k: u32) -> Self {
         let federation = Federation::from(found(towers, k));
         let nodes = (0..=towers)
-            .map(|number| Node {
+            .map(|_| Node {
                 store: MemStore::default(),
                 engine: None,
                 starts: 0,
@@ -80,7 +90,8 @@ impl World {
                 digests: BTreeSet::new(),
                 refusals: Vec::new(),
                 restored: false,
-                disk: [u8::try_from(number).unwrap() + 1; 16],
+                from_sizes: vec![0],
+                no_new_keys: false,
             })
             .collect();
         let mut world = Self {
@@ -120,35 +131,41 @@ impl World {
         instance[1..9].copy_from_slice(&node.starts.to_be_bytes());
         let mut tx = node.store.begin();
         let before = start::incarnation(&tx).unwrap().map_or(0, |one| one.number);
-        let incarnation = start::take_incarnation(&mut tx, instance).unwrap();
+        let wall = wall(self.now_us);
+        let incarnation = start::take_incarnation(&mut tx, instance, wall).unwrap();
+        let mut id = instance;
+        id[15] = 1;
+        let serials = node.from_sizes.len() as u64;
+        let disk = match OwnDisk::load(&tx).unwrap() {
+            Some(known) if !node.restored => known,
+            None if !node.restored => OwnDisk::new(id),
+            _ => OwnDisk::restored(id, serials + 1),
+        };
+        node.restored = false;
+        disk.store(&mut tx).unwrap();
         tx.commit().unwrap();
+        let keys = own_keys(&name, &node.from_sizes);
         let config = ledger::Config {
             origin: name.clone(),
             solo: false,
             backup_retention_us: 0,
         };
-        let ed = |what: &str| SigningKey::ed25519(&name, seed(&name, what)).unwrap();
         let settings = Settings {
             members: Members::new(self.federation.clone()),
             me,
             incarnation,
             incarnation_before: before,
-            certificates: certificates(&name),
-            envelope_key: ed("envelope"),
-            ack_key: SigningKey::cosigner(&name, seed(&name, "ack")).unwrap(),
-            mirror_key: SigningKey::cosigner(&format!("{name}/mirror"), seed(&name, "mirror"))
-                .unwrap(),
+            keys: keys.clone(),
             versions: self.versions.get(&at).cloned().unwrap_or_else(|| {
                 vec![Range {
                     min: Version::V1_0,
                     max: Version::V1_0,
                 }]
             }),
-            disk: node.disk,
-            restored: node.restored,
+            disk,
             agent: "test".to_owned(),
         };
-        node.engine = Some(Engine::new(Ledger::new(config, ed("log")), settings));
+        node.engine = Some(Engine::new(Ledger::new(config, keys.log), settings));
         for other in 0..self.nodes.len() {
             self.connect(at, other);
         }
@@ -233,6 +250,16 @@ impl World {
         self.step(at, vec![Input::Ledger(input)]);
     }
 
+    /// Ends a node's ledger.
+    pub(crate) fn retire(&mut self, at: usize, successor: &str) {
+        self.requests += 1;
+        let input = ledger::Input::Retire {
+            request: RequestId(self.requests),
+            successor: successor.to_owned(),
+        };
+        self.step(at, vec![Input::Ledger(input)]);
+    }
+
     /// Lets time pass, with a tick every 50 ms.
     pub(crate) fn run_ms(&mut self, milliseconds: u64) {
         let until = self.now_us + milliseconds * 1_000;
@@ -310,10 +337,9 @@ impl World {
         let Some(mut engine) = self.nodes[at].engine.take() else {
             return;
         };
-        let wall = i64::try_from(START * 1_000_000 + self.now_us).unwrap();
         let now = Now {
             mono_us: self.now_us,
-            wall: TimeUs::from_micros(wall).unwrap(),
+            wall: wall(self.now_us),
         };
         self.sequence += 1;
         let seed = sha256(&[self.sequence.to_be_bytes(), (at as u64).to_be_bytes()].concat()).0;
@@ -383,7 +409,8 @@ impl World {
             }
             Promise::Publish { topic, bytes } => {
                 let bytes = bytes.into_inner();
-                if let Some(note) = bytes.get(12..) {
+                let digests = topic == belfry_protocol::engine::federation::Topic::Digests;
+                if let Some(note) = bytes.get(12..).filter(|_| digests) {
                     let text = String::from_utf8_lossy(note).into_owned();
                     let size = text
                         .lines()
@@ -403,6 +430,15 @@ impl World {
                             checks: Default::default(),
                         };
                         self.post(to, HOP_US, Parcel::Input(input));
+                    }
+                }
+            }
+            Promise::TakeSerial { log_from_size } => {
+                if !self.nodes[at].no_new_keys {
+                    self.nodes[at].from_sizes.push(log_from_size);
+                    let keys = own_keys(self.name(at), &self.nodes[at].from_sizes);
+                    if let Some(engine) = &mut self.nodes[at].engine {
+                        engine.renew(keys);
                     }
                 }
             }

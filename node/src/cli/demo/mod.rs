@@ -200,10 +200,10 @@ fn one_by_one(cluster: &Cluster, count: usize) -> Result<Vec<u64>, Failure> {
 /// The receipt of an entry, read from the factory's directory beside the running process.
 fn prove(cluster: &Cluster, index: u64) -> Result<String, Failure> {
     let layout = cluster.nodes[0].layout.clone();
-    let key =
-        KeyDir::public_log_key(layout.dir(), NAMES[0]).map_err(super::context::key_failure)?;
+    let keys =
+        KeyDir::public_log_keys(layout.dir(), NAMES[0]).map_err(super::context::key_failure)?;
     let reader = Reader::open(layout, Arc::new(RealDisk))?;
-    Ok(receipt::make(&reader, index, &key)?.to_string())
+    Ok(receipt::make(&reader, index, &keys)?.to_string())
 }
 
 fn text<'v>(status: &'v Value, key: &str) -> &'v str {

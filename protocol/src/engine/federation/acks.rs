@@ -3,7 +3,7 @@
 
 use super::io::{Alarm, Promise, PromiseBytes, Verdict};
 use super::messages::{note, note_frame};
-use super::mirror::{Ack, Mirror};
+use super::mirror::{Ack, Mirror, MirrorRestore};
 use super::tower::Refusal;
 use super::{Bad, MemberIx, Stop, Turn};
 use crate::checkpoint::Checkpoint;
@@ -80,12 +80,16 @@ impl<T: Transaction> Turn<'_, '_, T> {
     pub(super) fn digest_gossiped(&mut self, payload: &[u8]) -> Result<Verdict, Stop> {
         let note = note(payload)?;
         let (origin, digest) = self.open_digest(&note)?;
+        if origin == self.settings.me {
+            self.own_statement(&digest, &note)?;
+        }
         if !self.watches(origin) {
             return Ok(Verdict::Accept);
         }
         let before =
             Mirror::load(self.own.tx, &digest.origin)?.map_or(0, |mirror| mirror.seen_size());
         self.see(origin, &digest, &note)?;
+        self.others_acked(origin, &digest, &note)?;
         Ok(if digest.size > before {
             Verdict::Accept
         } else {
@@ -113,6 +117,13 @@ impl<T: Transaction> Turn<'_, '_, T> {
                 .and_then(|(_, known)| Checkpoint::parse(text_of(known)).ok())
                 .is_some_and(|known| known.root == digest.root);
             if !same && !mirror.conflict {
+                if let Some(known) = mirror
+                    .seen
+                    .as_ref()
+                    .and_then(|(_, known)| SignedNote::parse(known.as_bytes()).ok())
+                {
+                    self.keep_fork(&known, note)?;
+                }
                 mirror.conflict = true;
                 mirror.store(self.own.tx, name)?;
                 self.alarm(Alarm::Fork {
@@ -129,6 +140,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
             if !behind && digest.size <= mirror.end.end() {
                 let edge = open_end::edge_at(self.own.tx, mirror.place, &mirror.base, digest.size)?;
                 if edge.root() == digest.root {
+                    self.verified(origin, digest.size, digest.root);
                     mirror.base = edge;
                 } else {
                     // Something else was signed than was prepared here: give the tail up and fetch what was signed.
@@ -150,7 +162,8 @@ impl<T: Transaction> Turn<'_, '_, T> {
         let Some((size, note)) = mirror.seen.clone() else {
             return Ok(());
         };
-        if mirror.conflict || mirror.base.end() != size || !self.may_ack(origin) {
+        let ready = mirror.restore == MirrorRestore::Done && mirror.base.end() == size;
+        if mirror.conflict || !ready || !self.may_ack(origin) {
             return Ok(());
         }
         let now = u64::try_from(self.own.now.wall.seconds())
@@ -170,13 +183,16 @@ impl<T: Transaction> Turn<'_, '_, T> {
         let parsed = SignedNote::parse(note.as_bytes()).map_err(|error| damaged(&error))?;
         let text = parsed.text().to_owned();
         let mut signed = parsed;
-        for key in [&self.settings.ack_key, &self.settings.mirror_key] {
-            let line = key
-                .cosign(&text, time_seconds)
-                .map_err(|error| damaged(&error))?;
-            signed = signed
-                .with_signature(line)
-                .map_err(|error| damaged(&error))?;
+        let lowest = self.settings.disk.lowest_serial;
+        for serial in self.settings.keys.cosigners(now, lowest) {
+            for key in [&serial.ack, &serial.mirror] {
+                let line = key
+                    .cosign(&text, time_seconds)
+                    .map_err(|error| damaged(&error))?;
+                signed = signed
+                    .with_signature(line)
+                    .map_err(|error| damaged(&error))?;
+            }
         }
         mirror.acked = Some(Ack {
             size,

@@ -5,9 +5,9 @@ use super::io::{Promise, PromiseBytes, Topic};
 use super::messages::{note, note_frame};
 use super::{Bad, MemberIx, Stop, Turn, What};
 use crate::checkpoint::Checkpoint;
-use crate::engine::ledger::Head;
+use crate::engine::ledger::{self, Head};
 use crate::engine::store::{Record, StoreError, Transaction};
-use crate::note::SignedNote;
+use crate::note::{SignatureLine, SignedNote, VerifierKey};
 use crate::wire::v1::Kind;
 
 /// Pause before an unanswered digest is sent again, in microseconds.
@@ -27,13 +27,11 @@ impl<T: Transaction> Turn<'_, '_, T> {
             size,
             root: head.root(),
         };
-        let note = checkpoint
-            .sign(self.ledger.log_key())
-            .map_err(|error| StoreError::Damaged(error.to_string()))?
-            .to_string();
+        let note = ledger::digest::sign(&checkpoint, self.ledger.log_keys())?;
         self.own.tx.put_digest(size, &note)?;
         self.own.prune_digests(size)?;
         self.own.head.signed = Some(size);
+        self.v.factory.backlog.signed(size);
         head.signed = Some(size);
         head.flushed = head.flushed.max(self.own.head.flushed).min(size);
         self.own.tx.put_record(Record::SignedHead, &head.encode())?;
@@ -102,22 +100,29 @@ impl<T: Transaction> Turn<'_, '_, T> {
         if kept.text() != answer.text() {
             return Err(Bad("other digest").into());
         }
-        let Some(certificate) = self.settings.members.chain(tower).last().cloned() else {
-            return Err(Bad("unknown key").into());
-        };
-        for key in [&certificate.ack, &certificate.mirror] {
-            let line = self
-                .checks
-                .signature(key, &answer)
-                .ok_or(Bad("wrong signature"))?;
-            let others = kept
-                .signatures()
-                .iter()
-                .filter(|old| (old.name(), old.key_id()) != (line.name(), line.key_id()))
-                .cloned()
-                .chain([line.clone()]);
-            kept = SignedNote::new(kept.text(), others.collect())
-                .map_err(|_| Bad("too many lines"))?;
+        // In the overlap of two serials both sign; one of them is enough, and nothing else is kept.
+        let keys: Vec<(VerifierKey, VerifierKey)> = self
+            .settings
+            .members
+            .cosigners(tower)
+            .map(|one| (one.ack.clone(), one.mirror.clone()))
+            .collect();
+        let mut taken = 0;
+        for (ack, mirror) in &keys {
+            let lines = (
+                self.checks.signature(ack, &answer),
+                self.checks.signature(mirror, &answer),
+            );
+            let (Some(ack), Some(mirror)) = lines else {
+                continue;
+            };
+            for line in [ack, mirror] {
+                kept = with_line(&kept, line)?;
+            }
+            taken += 1;
+        }
+        if taken == 0 {
+            return Err(Bad("wrong signature").into());
         }
         self.own.tx.put_digest(digest.size, &kept.to_string())?;
         let me = self.settings.me;
@@ -144,4 +149,15 @@ impl<T: Transaction> Turn<'_, '_, T> {
         }
         Ok(())
     }
+}
+
+/// The note with a line that takes the place of an older one by the same key.
+fn with_line(note: &SignedNote, line: &SignatureLine) -> Result<SignedNote, Bad> {
+    let others = note
+        .signatures()
+        .iter()
+        .filter(|old| (old.name(), old.key_id()) != (line.name(), line.key_id()))
+        .cloned()
+        .chain([line.clone()]);
+    SignedNote::new(note.text(), others.collect()).map_err(|_| Bad("too many lines"))
 }

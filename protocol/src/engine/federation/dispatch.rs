@@ -17,6 +17,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
             Kind::Recover => self.recover_asked(from, id, payload),
             Kind::Marks => self.marks_asked(from, peer, id, payload),
             Kind::Get => self.get_asked(from, id, payload),
+            Kind::KnownChains => self.certificates_asked(from, id, payload),
             _ => Err(Bad("not a question").into()),
         }
     }
@@ -34,7 +35,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
                     peer,
                     why: "no answer to hello".to_owned(),
                 }),
-                What::Marks { .. } | What::Recover { .. } => {}
+                What::Marks { .. } | What::Recover { .. } | What::Certificates => {}
                 What::Prepare { .. } | What::Digest { .. } => {}
             }
             return Ok(());
@@ -57,6 +58,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
             (What::Recover { member }, Kind::Recovered) => self.recovered_answered(member, payload),
             (What::Marks { member }, Kind::Marked) => self.marks_answered(member, payload),
             (What::Entries { origin }, Kind::Entries) => self.entries_came(&origin, payload),
+            (What::Certificates, Kind::Chains) => self.certificates_answered(payload),
             (
                 What::Prepare { member } | What::Digest { member } | What::Recover { member },
                 Kind::Refused,
@@ -84,7 +86,10 @@ impl<T: Transaction> Turn<'_, '_, T> {
                     return Ok(Verdict::Reject);
                 };
                 for note in heads.notes.as_slice() {
-                    self.digest_gossiped(note.as_slice())?;
+                    match self.digest_gossiped(note.as_slice()) {
+                        Err(Stop::Bad(_)) => return Ok(Verdict::Reject),
+                        other => other?,
+                    };
                 }
                 Ok(Verdict::Accept)
             }

@@ -1,8 +1,9 @@
 //! The factory's side of R1 and R2: prepare, and sign only when k towers hold exactly that prefix under this incarnation;
 //! then collect acks until a quorum of mirror lines is there. Entries and prepares are free, digests are promises.
 
+use super::backlog::Backlog;
 use super::io::{Alarm, Free, Protocol};
-use super::messages::{To, body, note};
+use super::messages::{To, body};
 use super::recovery::{Adopt, Round};
 use super::{Bad, MemberIx, Settings, Stop, Turn, What};
 use crate::engine::ledger::Head;
@@ -57,10 +58,10 @@ pub(super) struct Factory {
     sent: BTreeMap<MemberIx, (u64, u64)>,
     /// Newest digest sent to a tower, and when.
     pub(super) digests: BTreeMap<MemberIx, (u64, u64)>,
+    /// What is appended and not signed.
+    pub(super) backlog: Backlog,
     /// Disks of the towers whose answers this incarnation rests on.
     pub(super) rests_on: Vec<DiskRef>,
-    /// What a fast-forward found, until it is in the ledger.
-    pub(super) forwarded: Option<(u64, u64)>,
 }
 
 impl Factory {
@@ -79,8 +80,8 @@ impl Factory {
             prepared: BTreeMap::new(),
             sent: BTreeMap::new(),
             digests: BTreeMap::new(),
+            backlog: Backlog::default(),
             rests_on: Vec::new(),
-            forwarded: None,
         }
     }
 
@@ -116,6 +117,11 @@ impl Factory {
     /// Entries that a tower holds durably under this incarnation.
     pub(super) fn prepared_by(&self, member: MemberIx) -> u64 {
         self.prepared.get(&member).copied().unwrap_or(0)
+    }
+
+    /// Whether digests are signed, so that this node knows its own newest one.
+    pub(super) fn signs(&self) -> bool {
+        matches!(self.phase, Phase::Active)
     }
 
     pub(super) fn may_append(&self) -> bool {
@@ -347,7 +353,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
             member: self.settings.members.id(tower),
             disk: prepared.disk,
         };
-        if self.rests_on_replaced(&[disk])? {
+        if self.rests_on_replaced(&[disk])?.is_some() {
             return Err(Bad("replaced disk").into());
         }
         let factory = &self.v.factory;
@@ -396,8 +402,8 @@ impl<T: Transaction> Turn<'_, '_, T> {
             factory.phase = Phase::Active;
         }
         self.sign(head)?;
-        if became_active && let Some((from, to)) = self.v.factory.forwarded.take() {
-            self.note_restore(from, to)?;
+        if became_active {
+            self.note_restore()?;
         }
         Ok(())
     }
@@ -416,14 +422,19 @@ impl<T: Transaction> Turn<'_, '_, T> {
         let now = self.now_us();
         match refused.reason {
             Reason::HigherIncarnation => self.superseded(refused.evidence.as_slice()),
-            Reason::BelowDigest => self.below_digest(refused.evidence.as_slice()),
+            Reason::BelowDigest => self.own_shown(refused.evidence.as_slice()),
             Reason::ReplacedDisk
                 if matches!(
                     self.v.factory.phase,
                     Phase::Preparing { .. } | Phase::Active
                 ) =>
             {
-                self.v.factory.phase = Phase::Recovering(Round::default());
+                // Without the other tower's own word a liar could keep us recovering for ever.
+                self.disk_shown(refused.evidence.as_slice())?;
+                let rests_on = self.v.factory.rests_on.clone();
+                if self.rests_on_replaced(&rests_on)?.is_some() {
+                    self.v.factory.phase = Phase::Recovering(Round::default());
+                }
                 Ok(())
             }
             Reason::Gap if refused.held >= self.own.head.signed.unwrap_or(0) => {
@@ -439,21 +450,6 @@ impl<T: Transaction> Turn<'_, '_, T> {
                 Ok(())
             }
         }
-    }
-
-    /// A statement of ours that this incarnation did not make: stop signing at once (R3).
-    fn below_digest(&mut self, evidence: &[u8]) -> Result<(), Stop> {
-        let note = note(evidence)?;
-        let (origin, digest) = self.open_digest(&note)?;
-        if origin != self.settings.me {
-            return Err(Bad("not our ledger").into());
-        }
-        if digest.size > self.own.head.signed.unwrap_or(0) {
-            self.v.factory.stop(
-                "a tower holds a digest of ours that this start did not make; restart to recover",
-            );
-        }
-        Ok(())
     }
 
     pub(super) fn second_copy(&mut self, incarnation: u64) {

@@ -41,9 +41,6 @@ impl<T: Transaction> Turn<'_, '_, T> {
         let watched: Vec<MemberIx> = (0..members.count())
             .filter(|one| self.watches(*one))
             .collect();
-        if self.settings.restored {
-            return Ok(());
-        }
         for origin in watched {
             let name = self.settings.members.name(origin).to_owned();
             if self.v.fetches.get(&name).is_some_and(|fetch| fetch.waiting) || !self.any_peer() {
@@ -141,6 +138,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
             fetch.not_before_us = not_before_us;
             fetch.turn += 1;
         }
+        self.tail_failed(origin);
     }
 
     /// Entries came: for a mirror, or for the own ledger in a recovery.
@@ -172,6 +170,9 @@ impl<T: Transaction> Turn<'_, '_, T> {
         }
         let origin = self.settings.members.by_name(name).ok_or(Bad("stranger"))?;
         let mut mirror = Mirror::load_or_new(self.own.tx, name)?;
+        if let Some(()) = self.take_tail(origin, name, &mut mirror, &head, entries)? {
+            return Ok(());
+        }
         let Some((seen, note)) = mirror.seen.clone() else {
             return Ok(());
         };
@@ -190,6 +191,9 @@ impl<T: Transaction> Turn<'_, '_, T> {
         mirror.base = edge.clone();
         mirror.end = edge;
         mirror.prepared_by.clear();
+        if mirror.base.end() == seen {
+            self.verified(origin, seen, digest.root);
+        }
         mirror.store(self.own.tx, name)?;
         self.ack_if_held(origin, name)?;
         Ok(())

@@ -3,8 +3,8 @@
 
 use super::io::{Free, FreeBytes};
 use super::{Bad, MemberIx, Peer, Protocol, Stop, Turn, What};
-use crate::engine::store::{Table, Transaction};
-use crate::wire::codec::{self, Bytes, List, Text};
+use crate::engine::store::{StoreError, Transaction};
+use crate::wire::codec::Text;
 use crate::wire::hello::{ROLE_FACTORY, ROLE_TOWER};
 use crate::wire::{Goodbye, Hello, Times, common_version};
 
@@ -13,7 +13,8 @@ const MAX_PEERS: usize = 512;
 
 impl<T: Transaction> Turn<'_, '_, T> {
     pub(super) fn peer_up(&mut self, peer: String, dialed: bool) {
-        if self.v.peers.len() >= MAX_PEERS {
+        // Strangers never take a member's place.
+        if self.v.peers.len() >= MAX_PEERS && self.settings.members.by_peer(&peer).is_none() {
             return;
         }
         let our_token = self.seed.draw();
@@ -24,7 +25,13 @@ impl<T: Transaction> Turn<'_, '_, T> {
                 ..Peer::default()
             },
         );
-        if dialed && let Some(bytes) = self.hello(&peer, None, Times::default()) {
+        if dialed {
+            self.ask_hello(peer);
+        }
+    }
+
+    fn ask_hello(&mut self, peer: String) {
+        if let Some(bytes) = self.hello(&peer, None, Times::default()) {
             let id = self.remember(peer.clone(), What::Hello);
             self.out.free(Free::Request {
                 peer,
@@ -32,6 +39,24 @@ impl<T: Transaction> Turn<'_, '_, T> {
                 protocol: Protocol::Hello,
                 bytes,
             });
+        }
+    }
+
+    /// After new keys: every member hears of the certificate before anything is signed for it.
+    pub(super) fn say_hello(&mut self) {
+        if !std::mem::take(&mut self.v.say_hello) {
+            return;
+        }
+        let admitted = |(_, peer): &(&String, &Peer)| peer.admitted;
+        let peers: Vec<String> = self
+            .v
+            .peers
+            .iter()
+            .filter(admitted)
+            .map(|(name, _)| name.clone())
+            .collect();
+        for peer in peers {
+            self.ask_hello(peer);
         }
     }
 
@@ -75,22 +100,25 @@ impl<T: Transaction> Turn<'_, '_, T> {
             peer: Text::new(members.peer(settings.me).to_owned())?,
             to: Text::new(peer.to_owned())?,
             token,
-            disk: settings.disk,
+            disk: settings.disk.id,
             roles,
             times: Times {
                 sent_us: self.own.now.wall.micros(),
                 ..times
             },
-            chain: settings.certificates.clone(),
+            chain: settings.keys.certificates.clone(),
             digest: None,
             agent: Text::new(settings.agent.clone()).unwrap_or_default(),
             extensions: Vec::new(),
         };
-        hello.encode(&settings.envelope_key).ok().map(FreeBytes)
+        hello
+            .encode(&settings.keys.newest.envelope)
+            .ok()
+            .map(FreeBytes)
     }
 
     pub(super) fn hello_asked(&mut self, peer: &str, id: u64, bytes: &[u8]) -> Result<(), Stop> {
-        let judged = self.judge_hello(peer, bytes);
+        let judged = self.judge_hello(peer, bytes)?;
         let times = Times {
             received_us: self.own.now.wall.micros(),
             answered_us: self.own.now.wall.micros(),
@@ -121,7 +149,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
             });
             return Ok(());
         }
-        match self.judge_hello(peer, bytes) {
+        match self.judge_hello(peer, bytes)? {
             Ok(_) => self.admit(peer),
             Err(why) => self.refuse_peer(peer, why),
         }
@@ -141,7 +169,24 @@ impl<T: Transaction> Turn<'_, '_, T> {
     }
 
     /// Checks a hello against the manifest and takes what it brings; returns when it was sent.
-    fn judge_hello(&mut self, peer: &str, bytes: &[u8]) -> Result<i64, Goodbye> {
+    fn judge_hello(
+        &mut self,
+        peer: &str,
+        bytes: &[u8],
+    ) -> Result<Result<i64, Goodbye>, StoreError> {
+        let (member, hello) = match self.check_hello(peer, bytes) {
+            Ok(right) => right,
+            Err(goodbye) => return Ok(Err(goodbye)),
+        };
+        self.learn_chain(member, &hello.chain)?;
+        if let Some(known) = self.v.peers.get_mut(peer) {
+            known.member = Some(member);
+            known.their_token = hello.token;
+        }
+        Ok(Ok(hello.times.sent_us))
+    }
+
+    fn check_hello(&self, peer: &str, bytes: &[u8]) -> Result<(MemberIx, Hello), Goodbye> {
         let signed = Hello::parse(bytes).map_err(|_| Goodbye::BadHello)?;
         let hello = signed.hello();
         let members = &self.settings.members;
@@ -161,31 +206,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         }
         let identity = members.identity(member).clone();
         signed.verify(&identity).map_err(|_| Goodbye::BadHello)?;
-        let hello = signed.into_hello();
-        let sent_us = hello.times.sent_us;
-        self.learn_chain(member, &hello.chain);
-        if let Some(known) = self.v.peers.get_mut(peer) {
-            known.member = Some(member);
-            known.their_token = hello.token;
-        }
-        Ok(sent_us)
-    }
-
-    /// A longer chain is kept, so that digests under new keys verify also while their node is away.
-    fn learn_chain(&mut self, member: MemberIx, chain: &[crate::note::SignedNote]) {
-        if !self.settings.members.learn(member, chain) {
-            return;
-        }
-        type Chain = List<Bytes<{ 8 << 10 }>, 64>;
-        let notes = chain.iter().map(|note| Bytes::new(note.to_string()));
-        if let Some(list) = notes.collect::<Option<Vec<_>>>().and_then(Chain::new) {
-            let name = self.settings.members.name(member).to_owned();
-            // A failing store fails the step at its next use; the chain comes again with the next hello.
-            let _ =
-                self.own
-                    .tx
-                    .put_row(Table::Certificates, name.as_bytes(), &codec::encode(&list));
-        }
+        Ok((member, signed.into_hello()))
     }
 
     fn admit(&mut self, peer: &str) {

@@ -5,7 +5,9 @@
 use super::checks::Checks;
 use super::members::MemberIx;
 use crate::engine::ledger;
+use crate::engine::nonces::Counts;
 use crate::engine::store::Place;
+use crate::manifest::Quorum;
 use crate::wire::v1::Get;
 
 /// Which protocol a request speaks.
@@ -149,6 +151,11 @@ pub enum Promise {
         /// Message.
         bytes: PromiseBytes,
     },
+    /// Make the keys of the next serial and hand them over with [`super::Engine::renew`]: this tower was restored (R3).
+    TakeSerial {
+        /// First size that the new log key signs.
+        log_from_size: u64,
+    },
     /// A quorum of towers holds and acknowledged the ledger up to here.
     Acked {
         /// Size of the digest.
@@ -231,6 +238,11 @@ pub enum Alarm {
         /// Its incarnation.
         incarnation: u64,
     },
+    /// Others hold a digest of this node's own that this start did not make: it stopped signing.
+    ForeignStatement {
+        /// Size of that digest.
+        size: u64,
+    },
     /// Two digests of one ledger cannot both be true.
     Fork {
         /// The ledger.
@@ -248,7 +260,8 @@ pub enum Alarm {
 /// How far a federated node is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// `recovering`, `adopting`, `preparing`, `active` or `stopped: …`; without a factory's role `asking`, then `tower`.
+    /// `recovering`, `adopting`, `preparing`, `active` or `stopped: …`; without a factory's role `restoring` or `asking`,
+    /// then `tower`.
     pub phase: String,
     /// Whether appends are taken.
     pub appends: bool,
@@ -262,6 +275,14 @@ pub struct Status {
     pub mirrors: Vec<MirrorStatus>,
     /// Messages refused, by reason.
     pub refused: Vec<(&'static str, u64)>,
+    /// The quorum of this node's own ledger, if towers watch it.
+    pub quorum: Option<Quorum>,
+    /// What anti-replay accepted and refused since the start.
+    pub nonces: Counts,
+    /// Ledgers that a restored tower has yet to catch up with, or to ack for the first time.
+    pub restoring: Vec<String>,
+    /// Whether a restored tower waits for keys of a new serial.
+    pub needs_serial: bool,
 }
 
 /// One member as this node sees it.

@@ -1,16 +1,19 @@
 //! What a tower asks before it acks (R3): after every start, r other towers and, where reachable, the factory tell it
 //! the newest digest they saw and its own newest ack. It raises its marks to the maximum; until then it acks nothing.
+//! A restored tower asks for more: see [`super::restored`].
 
-use super::acks_note;
+use super::disk::Restore;
 use super::io::{Alarm, Promise};
 use super::messages::{To, body, note};
-use super::mirror::{Ack, Mirror};
-use super::{Bad, MemberIx, Settings, Stop, Turn, Volatile, What};
+use super::mirror::{Ack, Mirror, MirrorRestore};
+use super::restored::Heard;
+use super::{Bad, MemberIx, Settings, Stop, Turn, Volatile, What, acks_note};
 use crate::engine::nonces::{Counters, StreamKey, accept_stream};
-use crate::engine::store::{StoreError, Table, Transaction};
-use crate::wire::codec::{Bytes, List};
-use crate::wire::v1::{Kind, Mark, Marked, Marks};
-use crate::wire::{Guard, MemberId};
+use crate::engine::store::{StoreError, Transaction};
+use crate::note::{SignedNote, VerifierKey};
+use crate::wire::Guard;
+use crate::wire::codec::{Bytes, List, Text};
+use crate::wire::v1::{Kind, MAX_EVIDENCE_BYTES, MAX_NOTE_BYTES, Mark, Marked, Marks};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Pause before an unanswered question is asked again, in microseconds.
@@ -23,18 +26,40 @@ pub(super) struct Tower {
     told: BTreeSet<MemberIx>,
     asked: BTreeMap<MemberIx, u64>,
     counters: Counters,
+    /// What others told a restored tower of a ledger: by ledger, then by who told it.
+    pub(super) heard: BTreeMap<MemberIx, BTreeMap<MemberIx, Heard>>,
+    /// Whether a restore goes on.
+    pub(super) restoring: bool,
+    /// Tails that a restored tower fetches, by ledger.
+    pub(super) tails: BTreeMap<MemberIx, super::restored::Tail>,
+    /// Whether some ledger waits for others' acks, so that everybody is asked again and again.
+    pub(super) first_ack: bool,
+    /// Roots at the last digests that were verified here, for the first ack: by ledger.
+    pub(super) verified: BTreeMap<MemberIx, Vec<(u64, crate::tlog::hash::Hash)>>,
+    /// When new keys were asked for last.
+    pub(super) serial_asked_us: Option<u64>,
+    /// When heads were told last, and what they said.
+    pub(super) heads_us: u64,
+    pub(super) heads: BTreeMap<String, (u64, u64)>,
 }
 
 impl Tower {
     pub(super) fn disconnected(&mut self, member: MemberIx) {
         self.asked.remove(&member);
     }
+
+    /// Asks everybody again who told something of this ledger.
+    pub(super) fn ask_again(&mut self, origin: MemberIx) {
+        for member in self.heard.remove(&origin).unwrap_or_default().into_keys() {
+            self.told.remove(&member);
+        }
+    }
 }
 
 /// Whether a tower was told enough to ack a ledger (R3): by r other towers, or all if they are fewer, and by the factory
 /// if it is connected.
 pub(super) fn told_enough(settings: &Settings, v: &Volatile, origin: MemberIx) -> bool {
-    if settings.restored {
+    if settings.disk.restore != Restore::Done {
         return false;
     }
     let (members, me) = (&settings.members, settings.me);
@@ -71,7 +96,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
                 continue;
             };
             if member == me
-                || tower.told.contains(&member)
+                || (tower.told.contains(&member) && !tower.first_ack)
                 || asked.is_some_and(|at| now < at.saturating_add(AGAIN_US))
             {
                 continue;
@@ -84,7 +109,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
                 .map_or([0; 16], |peer| peer.their_token);
             let marks = Marks {
                 nonce: self.v.tower.nonce,
-                disk: self.settings.disk,
+                disk: self.settings.disk.id,
             };
             let bytes =
                 self.settings
@@ -118,25 +143,24 @@ impl<T: Transaction> Turn<'_, '_, T> {
         }
         self.accept_counter(&opened.header)?;
         let marks: Marks = body(&opened.body)?;
-        self.note_disk(self.settings.members.id(from), marks.disk)?;
+        let tower = self.settings.members.id(from);
+        self.note_disk(
+            tower,
+            marks.disk,
+            opened.header.incarnation,
+            &opened.envelope,
+        )?;
         let mut list = Vec::new();
-        for (_, mirror) in Mirror::all(self.own.tx)? {
-            let known = mirror.acked.map(|ack| ack.note);
-            if let Some(note) = known.or(mirror.seen.map(|(_, note)| note)) {
-                list.extend(Bytes::new(note.into_bytes()).map(|digest| Mark { digest }));
-            }
+        let mut restored = self.settings.disk.restore == Restore::Found;
+        for (name, mirror) in Mirror::all(self.own.tx)? {
+            restored |= mirror.restore == MirrorRestore::CatchingUp;
+            list.extend(mark_of(&name, mirror));
         }
-        if let Some((_, note)) = self.own.tx.newest_digest()? {
-            list.extend(Bytes::new(note.into_bytes()).map(|digest| Mark { digest }));
-        }
-        if self.v.acked > 0
-            && let Some(note) = self.own.tx.digest(self.v.acked)?
-        {
-            list.extend(Bytes::new(note.into_bytes()).map(|digest| Mark { digest }));
-        }
+        list.extend(self.own_mark()?);
         let marked = Marked {
             nonce: marks.nonce,
-            restored: self.settings.restored,
+            restored,
+            signs: self.v.factory.signs(),
             marks: List::new(list).ok_or(Bad("too many ledgers"))?,
         };
         let bytes = self
@@ -144,6 +168,25 @@ impl<T: Transaction> Turn<'_, '_, T> {
             .promise(self.own.now, Kind::Marked, from, &marked);
         self.out.promise(Promise::Reply { id, bytes });
         Ok(())
+    }
+
+    /// What a factory says of its own ledger: its newest digest, and the newest that a quorum acked.
+    fn own_mark(&self) -> Result<Option<Mark>, StoreError> {
+        let digest = self.own.tx.newest_digest()?.map(|(_, note)| note);
+        let acked = match self.v.acked {
+            0 => None,
+            size => self.own.tx.digest(size)?,
+        };
+        let name = self.settings.members.name(self.settings.me).to_owned();
+        Ok(digest.and_then(|digest| {
+            Some(Mark {
+                origin: Text::new(name)?,
+                digest: Bytes::new(digest.into_bytes())?,
+                acked: Bytes::new(acked.unwrap_or_default().into_bytes())?,
+                tail: None,
+                promised_by: Bytes::default(),
+            })
+        }))
     }
 
     /// A counter counts once (R7), in the same transaction as what it guards.
@@ -157,19 +200,9 @@ impl<T: Transaction> Turn<'_, '_, T> {
             incarnation: header.incarnation,
             stream,
         };
-        accept_stream(self.own.tx, &key, counter)?.map_err(|_| Bad("replayed").into())
-    }
-
-    /// Notes a tower's disk durably: the newest first, the replaced ones behind it.
-    fn note_disk(&mut self, member: MemberId, disk: [u8; 16]) -> Result<(), StoreError> {
-        let key = member.0.as_bytes().to_vec();
-        let known = self.own.tx.row(Table::Disks, &key)?.unwrap_or_default();
-        if known.chunks(16).any(|one| one == disk) {
-            return Ok(());
-        }
-        self.own
-            .tx
-            .put_row(Table::Disks, &key, &[disk.as_slice(), &known].concat())
+        let outcome = accept_stream(self.own.tx, &key, counter)?;
+        self.v.nonces.stream(&outcome);
+        outcome.map_err(|_| Bad("replayed").into())
     }
 
     /// Another node told what it saw.
@@ -182,18 +215,13 @@ impl<T: Transaction> Turn<'_, '_, T> {
         if marked.nonce != self.v.tower.nonce {
             return Err(Bad("other nonce").into());
         }
+        // What cannot be verified, for want of a certificate or because it is a lie, does not count as told.
+        let mut right = !marked.restored;
         for mark in marked.marks.as_slice() {
-            let note = note(mark.digest.as_slice())?;
-            let Ok((origin, digest)) = self.open_digest(&note) else {
-                continue;
-            };
-            if !self.watches(origin) {
-                continue;
-            }
-            self.raise_ack(origin, digest.size, &note)?;
-            self.see(origin, &digest, &note)?;
+            right &= self.take_mark(member, mark, marked.restored)?;
         }
-        if !marked.restored {
+        if right {
+            self.heard_of_all(member, marked.signs);
             self.v.tower.told.insert(member);
         }
         let names: Vec<(MemberIx, String)> = (0..self.settings.members.count())
@@ -206,18 +234,56 @@ impl<T: Transaction> Turn<'_, '_, T> {
         Ok(())
     }
 
+    /// What one node says of one ledger, and whether all of it verifies.
+    fn take_mark(&mut self, from: MemberIx, mark: &Mark, restored: bool) -> Result<bool, Stop> {
+        let Some(origin) = self.settings.members.by_name(mark.origin.as_str()) else {
+            // Of a member that left.
+            return Ok(true);
+        };
+        let mut right = true;
+        for bytes in [&mark.acked, &mark.digest] {
+            if bytes.as_slice().is_empty() {
+                continue;
+            }
+            let note = note(bytes.as_slice())?;
+            let Ok((of, digest)) = self.open_digest(&note) else {
+                right = false;
+                continue;
+            };
+            if of == self.settings.me {
+                self.own_statement(&digest, &note)?;
+            }
+            if of != origin || !self.watches(origin) {
+                continue;
+            }
+            self.raise_ack(origin, digest.size, &note)?;
+            self.see(origin, &digest, &note)?;
+            self.others_acked(origin, &digest, &note)?;
+        }
+        if self.watches(origin) && !restored {
+            right &= self.hear(from, origin, mark);
+        }
+        Ok(right)
+    }
+
     /// An ack of our own that we do not remember: our disk was rolled back. Its time must not be undercut (R4).
     fn raise_ack(
         &mut self,
         origin: MemberIx,
         size: u64,
-        note: &crate::note::SignedNote,
+        note: &SignedNote,
     ) -> Result<(), StoreError> {
-        let key = self.settings.ack_key.verifier().clone();
-        let Some(line) = self.checks.signature(&key, note) else {
-            return Ok(());
-        };
-        let Some(time_seconds) = crate::cosignature::timestamp(line) else {
+        let keys: Vec<(VerifierKey, VerifierKey)> = self
+            .settings
+            .keys
+            .cosigners(0, self.settings.disk.lowest_serial)
+            .map(|one| (one.ack.verifier().clone(), one.mirror.verifier().clone()))
+            .collect();
+        let found = keys.iter().find_map(|(ack, mirror)| {
+            let line = self.checks.signature(ack, note)?;
+            Some((crate::cosignature::timestamp(line)?, ack, mirror))
+        });
+        let Some((time_seconds, ack, mirror_key)) = found else {
             return Ok(());
         };
         let Some(log) = self.settings.members.log_key(origin, size).cloned() else {
@@ -243,10 +309,23 @@ impl<T: Transaction> Turn<'_, '_, T> {
             mirror.acked = Some(Ack {
                 size,
                 time_seconds: time_seconds.max(last),
-                note: acks_note(note, &log, &[&key, self.settings.mirror_key.verifier()]),
+                note: acks_note(note, &log, &[ack, mirror_key]),
             });
             mirror.store(self.own.tx, &name)?;
         }
         Ok(())
     }
+}
+
+/// What a tower says of a ledger it mirrors.
+fn mark_of(name: &str, mirror: Mirror) -> Option<Mark> {
+    let bytes = |note: String| Bytes::<MAX_NOTE_BYTES>::new(note.into_bytes());
+    let tail = mirror.unsigned_tail();
+    Some(Mark {
+        origin: Text::new(name.to_owned())?,
+        digest: bytes(mirror.seen.map_or(String::new(), |(_, note)| note))?,
+        acked: bytes(mirror.acked.map_or(String::new(), |ack| ack.note))?,
+        tail,
+        promised_by: Bytes::<MAX_EVIDENCE_BYTES>::new(mirror.promised_by)?,
+    })
 }

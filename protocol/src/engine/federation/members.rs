@@ -164,6 +164,17 @@ impl Members {
         Some(&certificate.envelope)
     }
 
+    /// The certificates whose keys cosign: the two newest, because in the overlap both do (R6).
+    pub fn cosigners(&self, member: MemberIx) -> impl Iterator<Item = &Certificate> {
+        self.known[member].chain.iter().rev().take(2)
+    }
+
+    /// How many certificates are known in all: grows with everything that is learned.
+    #[must_use]
+    pub fn generation(&self) -> usize {
+        self.known.iter().map(|known| known.chain.len()).sum()
+    }
+
     /// The key that signs a member's digest of `size` entries.
     #[must_use]
     pub fn log_key(&self, member: MemberIx, size: u64) -> Option<&VerifierKey> {

@@ -14,6 +14,9 @@ use crate::wire::{Envelope, Frame, Guard, Header, MemberId, Version, to_member, 
 /// Longest frame of the sync protocol: a tail of 8 MiB with its head.
 pub(super) const MAX_FRAME_BYTES: usize = 9 << 20;
 
+/// Notes of one heads message: with its frame below what gossip carries (64 KiB).
+pub(super) const MAX_HEADS_BYTES: usize = 56 << 10;
+
 /// Who is to read an envelope.
 pub(super) enum To<'a> {
     Member(MemberIx),
@@ -39,11 +42,7 @@ impl Settings {
             lineage: [0; 16],
             epoch: self.members.federation().manifest().epoch,
             sender: self.members.id(self.me),
-            key_serial: self
-                .members
-                .chain(self.me)
-                .last()
-                .map_or(1, |one| one.serial),
+            key_serial: self.keys.newest.number,
             incarnation: self.incarnation.number,
             destination: match to {
                 To::Member(member) => to_member(self.members.id(*member)),
@@ -66,7 +65,7 @@ impl Settings {
         let header = self.header(now, kind, to, guarded.0, guarded.1);
         // Bodies are bounded far below the envelope's limit and the key is Ed25519, so sealing cannot fail; an empty
         // message would be refused by every reader.
-        Envelope::seal(header, codec::encode(body), &self.envelope_key)
+        Envelope::seal(header, codec::encode(body), &self.keys.newest.envelope)
             .map(|envelope| envelope.to_bytes())
             .unwrap_or_default()
     }
@@ -82,7 +81,7 @@ impl Settings {
     ) -> FreeBytes {
         debug_assert!(matches!(
             kind,
-            Kind::Prepare | Kind::Recover | Kind::Get | Kind::Refused
+            Kind::Prepare | Kind::Recover | Kind::Get | Kind::Refused | Kind::KnownChains
         ));
         let mut payload = self.sealed(now, kind, to, (Guard::None, [0; 16]), body);
         payload.extend_from_slice(rest);
@@ -174,6 +173,12 @@ impl Settings {
 /// A frame that holds a note as it is.
 pub(super) fn note_frame(kind: Kind, note: &str) -> Vec<u8> {
     Frame::encode(Version::V1_0, kind.number(), note.as_bytes())
+}
+
+/// A frame that holds what speaks for itself and promises nothing.
+pub(super) fn note_frame_of(kind: Kind, payload: &[u8]) -> FreeBytes {
+    debug_assert!(matches!(kind, Kind::Chains));
+    FreeBytes(Frame::encode(Version::V1_0, kind.number(), payload))
 }
 
 /// Parses a frame of the sync protocol, whatever minor version it is.

@@ -6,7 +6,7 @@ use crate::engine::store::{Place, StoreError, Table, Transaction};
 use crate::tlog::compact::CompactRange;
 use crate::tlog::hash::Hash;
 use crate::wire::codec::{self, Bytes, Decode, Encode, List};
-use crate::wire::v1::{MAX_EVIDENCE_BYTES, MAX_NOTE_BYTES};
+use crate::wire::v1::{MAX_EVIDENCE_BYTES, MAX_NOTE_BYTES, Tail};
 
 /// State of one mirrored ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct Mirror {
     pub base: CompactRange,
     /// Edge at the end of the unsigned tail.
     pub end: CompactRange,
+    /// Bytes of the entries beyond the base, or more: a moving base does not lower it.
+    pub tail_bytes: u64,
     /// Incarnation that the tail is held under.
     pub tail: Incarnation,
     /// Lower incarnations are refused.
@@ -33,6 +35,19 @@ pub struct Mirror {
     pub acked: Option<Ack>,
     /// Whether the seen digest contradicts what is held: no acks then (R5).
     pub conflict: bool,
+    /// How far a restored tower is with this ledger (R3).
+    pub restore: MirrorRestore,
+}
+
+/// How far a restored tower is with one ledger (R3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum MirrorRestore {
+    /// Nothing to do, or all done.
+    Done,
+    /// It takes no prepare and promises nothing until it knows what the other towers know.
+    CatchingUp,
+    /// Its first ack is of a digest that enough other towers acked.
+    FirstAck,
 }
 
 /// An ack that was given.
@@ -50,6 +65,7 @@ pub struct Ack {
 #[derive(Encode, Decode)]
 struct Row {
     end_size: u64,
+    tail_bytes: u64,
     base: List<Hash, 64>,
     end: List<Hash, 64>,
     tail: (u64, [u8; 16]),
@@ -61,6 +77,7 @@ struct Row {
     acked: (u64, u64),
     acked_note: Bytes<MAX_NOTE_BYTES>,
     conflict: bool,
+    restore: MirrorRestore,
 }
 
 impl Mirror {
@@ -76,6 +93,7 @@ impl Mirror {
             flushed: 0,
             base: CompactRange::default(),
             end: CompactRange::default(),
+            tail_bytes: 0,
             tail: none,
             promised: none,
             promised_by: Vec::new(),
@@ -83,6 +101,7 @@ impl Mirror {
             seen: None,
             acked: None,
             conflict: false,
+            restore: MirrorRestore::Done,
         }
     }
 
@@ -90,6 +109,20 @@ impl Mirror {
     #[must_use]
     pub fn seen_size(&self) -> u64 {
         self.seen.as_ref().map_or(0, |(size, _)| *size)
+    }
+
+    /// What it holds beyond the newest digest, with the factory's prepare for exactly that; `None` without one.
+    #[must_use]
+    pub fn unsigned_tail(&self) -> Option<Tail> {
+        if self.end.end() <= self.seen_size() || self.prepared_by.is_empty() {
+            return None;
+        }
+        Some(Tail {
+            size: self.end.end(),
+            root: self.end.root(),
+            incarnation: self.tail.number,
+            prepare: Bytes::new(self.prepared_by.clone())?,
+        })
     }
 
     /// Reads the record of an origin.
@@ -134,6 +167,15 @@ impl Mirror {
             .collect()
     }
 
+    /// Counts the bytes of the entries beyond the base.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn count_tail_bytes(&self, tx: &impl Transaction) -> Result<u64, StoreError> {
+        let runs = tx.tail(self.place, self.base.end(), self.end.end())?;
+        Ok(runs.iter().map(|run| run.bundle.len() as u64).sum())
+    }
+
     /// Writes the record.
     ///
     /// # Errors
@@ -152,6 +194,7 @@ impl Mirror {
         let acked = self.acked.as_ref();
         let row = Row {
             end_size: self.end.end(),
+            tail_bytes: self.tail_bytes,
             base: hashes(&self.base)?,
             end: hashes(&self.end)?,
             tail: (self.tail.number, self.tail.instance),
@@ -163,6 +206,7 @@ impl Mirror {
             acked: acked.map_or((0, 0), |ack| (ack.size, ack.time_seconds)),
             acked_note: Bytes::new(acked.map_or(Vec::new(), |ack| ack.note.clone().into_bytes()))?,
             conflict: self.conflict,
+            restore: self.restore,
         };
         let mut out = self.place.0.to_be_bytes().to_vec();
         out.extend_from_slice(&self.base.end().to_be_bytes());
@@ -187,6 +231,7 @@ impl Mirror {
             flushed: u64::from_be_bytes(*flushed),
             base: edge(u64::from_be_bytes(*base), row.base)?,
             end: edge(row.end_size, row.end)?,
+            tail_bytes: row.tail_bytes,
             tail: incarnation(row.tail),
             promised: incarnation(row.promised),
             promised_by: row.promised_by.into_inner(),
@@ -198,6 +243,7 @@ impl Mirror {
                 note: acked,
             }),
             conflict: row.conflict,
+            restore: row.restore,
         })
     }
 }

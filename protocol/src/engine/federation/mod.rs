@@ -9,38 +9,50 @@
 //! | `tower`, [`mirror`] | holding unsigned tails, promising incarnations (R1) |
 //! | `acks` | digests, marks and acks (R4) |
 //! | `marks` | what a tower asks before it acks (R3) |
+//! | [`restored`], [`disk`] | a tower whose directory came out of a backup, or was lost (R1, R3) |
+//! | `own` | statements of this node's own that it did not make (R3) |
+//! | `heads` | what a tower tells everybody once a second |
+//! | `certificates` | chains of members that are away (R6) |
 //! | `fetch`, [`serve`] | catching up on entries, verified piece by piece |
 //! | `dispatch` | from frames to the rule that answers them |
 //! | [`checks`], [`members`], `messages`, [`io`] | signatures, who is who, envelopes, inputs and outputs |
 
 mod acks;
+mod backlog;
+mod certificates;
 pub mod checks;
 mod digests;
+pub mod disk;
 mod dispatch;
 mod factory;
 mod fetch;
+mod heads;
 mod hello;
 pub mod io;
 mod marks;
 pub mod members;
 mod messages;
 pub mod mirror;
+mod own;
 mod recovery;
+pub mod restored;
 pub mod serve;
 mod tower;
 
 pub use io::{Alarm, Free, Input, Promise, Protocol, Status, Topic, Verdict};
 
 use super::Now;
+use super::keys::OwnKeys;
 use super::ledger::start::Incarnation;
 use super::ledger::{self, Head, Ledger};
+use super::nonces::Counts;
 use super::outbox::Outbox;
 use super::store::{Record, StoreError, Transaction};
-use crate::note::{SignedNote, SigningKey};
 use crate::tlog::hash::{Hash, sha256_parts};
 use crate::wire::Range;
 use acks::acks_note;
 use checks::Checks;
+use disk::{OwnDisk, Restore};
 use factory::Factory;
 use members::{MemberIx, Members};
 use std::collections::BTreeMap;
@@ -55,20 +67,12 @@ pub struct Settings {
     pub incarnation: Incarnation,
     /// The incarnation before this start: what is on this disk was appended under it.
     pub incarnation_before: u64,
-    /// This node's certificates, oldest first.
-    pub certificates: Vec<SignedNote>,
-    /// Key of envelopes.
-    pub envelope_key: SigningKey,
-    /// Key of acks.
-    pub ack_key: SigningKey,
-    /// Key of mirror lines.
-    pub mirror_key: SigningKey,
+    /// This node's keys and certificates.
+    pub keys: OwnKeys,
     /// Protocol versions spoken.
     pub versions: Vec<Range>,
-    /// Id of this directory as a tower's disk.
-    pub disk: [u8; 16],
-    /// Whether this directory came out of a backup or is empty although the manifest names it (R3).
-    pub restored: bool,
+    /// This directory as a tower's disk.
+    pub disk: OwnDisk,
     /// Name and version of this program.
     pub agent: String,
 }
@@ -90,6 +94,9 @@ struct Volatile {
     fetches: BTreeMap<String, fetch::Fetch>,
     goodbyes: BTreeMap<MemberIx, String>,
     refused: BTreeMap<&'static str, u64>,
+    nonces: Counts,
+    /// The keys changed: every peer is to hear of the new certificate.
+    say_hello: bool,
     acked: u64,
     steps: u64,
 }
@@ -113,13 +120,19 @@ struct Peer {
     our_token: [u8; 16],
     /// What we must put into guarded messages to it.
     their_token: [u8; 16],
+    /// When it was asked for certificates last.
+    certificates_us: Option<u64>,
 }
 
 /// A request on its way.
 struct Asked {
     peer: String,
     what: What,
+    at_us: u64,
 }
+
+/// Answers are not awaited for longer, in microseconds: the transport gives up long before.
+const ASKED_US: u64 = 120_000_000;
 
 /// What was asked.
 enum What {
@@ -129,6 +142,7 @@ enum What {
     Recover { member: MemberIx },
     Marks { member: MemberIx },
     Entries { origin: String },
+    Certificates,
 }
 
 /// One step in progress.
@@ -198,7 +212,7 @@ impl Engine {
     /// A node that has taken its incarnation (durably) and checked its right edge.
     #[must_use]
     pub fn new(ledger: Ledger, mut settings: Settings) -> Self {
-        let certificates = settings.certificates.clone();
+        let certificates = settings.keys.certificates.clone();
         settings.members.learn(settings.me, &certificates);
         let factory = Factory::new(&settings);
         Self {
@@ -213,6 +227,8 @@ impl Engine {
                 fetches: BTreeMap::new(),
                 goodbyes: BTreeMap::new(),
                 refused: BTreeMap::new(),
+                nonces: Counts::default(),
+                say_hello: false,
                 acked: 0,
                 steps: 0,
             },
@@ -223,6 +239,16 @@ impl Engine {
     #[must_use]
     pub fn members(&self) -> &Members {
         &self.settings.members
+    }
+
+    /// From now on these keys sign; every peer hears of the new certificate.
+    pub fn renew(&mut self, keys: OwnKeys) {
+        self.settings
+            .members
+            .learn(self.settings.me, &keys.certificates);
+        self.ledger.set_log_keys(keys.log.clone());
+        self.settings.keys = keys;
+        self.volatile.say_hello = true;
     }
 
     /// Takes `inputs` in order, then does what is due.
@@ -271,6 +297,14 @@ impl Engine {
         self.volatile.factory.may_append()
     }
 
+    /// Whether callers may append more now; if not, they wait until towers hold what is there.
+    #[must_use]
+    pub fn has_room(&self, head: &Head) -> bool {
+        let signed = head.signed.unwrap_or(0);
+        !self.volatile.factory.is_watched()
+            || self.volatile.factory.backlog.has_room(head.size(), signed)
+    }
+
     /// How far this node is, as of the last step.
     ///
     /// # Errors
@@ -293,7 +327,15 @@ impl Engine {
                 goodbye: v.goodbyes.get(&member).cloned(),
             })
             .collect();
-        let mirrors = mirror::Mirror::all(tx)?
+        let all = mirror::Mirror::all(tx)?;
+        let restoring: Vec<String> = all
+            .iter()
+            .filter(|(_, mirror)| mirror.restore != mirror::MirrorRestore::Done)
+            .map(|(origin, _)| origin.clone())
+            .collect();
+        let needs_serial = self.settings.disk.restore != Restore::Done
+            && self.settings.keys.newest.number < self.settings.disk.lowest_serial;
+        let mirrors = all
             .into_iter()
             .map(|(origin, mirror)| io::MirrorStatus {
                 origin,
@@ -309,6 +351,9 @@ impl Engine {
                 .any(|one| !marks::told_enough(&self.settings, v, one));
         let phase = match v.factory.phase_name() {
             // Until others told it what they saw, it acks nothing.
+            tower if tower == "tower" && (needs_serial || !restoring.is_empty()) => {
+                "restoring".to_owned()
+            }
             tower if tower == "tower" && asking => "asking".to_owned(),
             phase => phase,
         };
@@ -324,6 +369,12 @@ impl Engine {
                 .iter()
                 .map(|(why, count)| (*why, *count))
                 .collect(),
+            quorum: members
+                .quorum_of(self.settings.me)
+                .filter(|_| members.is_factory(self.settings.me)),
+            nonces: v.nonces,
+            restoring,
+            needs_serial,
         })
     }
 
@@ -345,7 +396,10 @@ impl<T: Transaction> Turn<'_, '_, T> {
             self.v.acked = acked
                 .and_then(|bytes| bytes.try_into().ok().map(u64::from_be_bytes))
                 .unwrap_or(0);
+            self.load_chains()?;
             self.join()?;
+            self.stay_silent()?;
+            self.begin_restore()?;
         }
         self.v.steps += 1;
         if self.may_append() {
@@ -401,6 +455,12 @@ impl<T: Transaction> Turn<'_, '_, T> {
         }
     }
 
+    fn is_full(&self) -> bool {
+        let head = &self.own.head;
+        let signed = head.signed.unwrap_or(0);
+        self.v.factory.is_watched() && self.v.factory.backlog.is_full(head.size(), signed)
+    }
+
     /// Whether the own ledger may grow (R3: while recovering, appends are refused).
     fn may_append(&self) -> bool {
         self.v.factory.may_append()
@@ -411,21 +471,43 @@ impl<T: Transaction> Turn<'_, '_, T> {
         let request = match &input {
             Own::Append { request, .. }
             | Own::Erase { request, .. }
-            | Own::System { request, .. } => Some(*request),
+            | Own::System { request, .. }
+            | Own::Retire { request, .. } => Some(*request),
             Own::Flushed { .. } | Own::Tick => None,
         };
-        match request {
-            Some(request) if !self.may_append() => {
-                let refusal = Refusal::NotReady {
-                    phase: self.v.factory.phase_name(),
-                };
-                self.own
-                    .out
-                    .free(ledger::Free::Refused { request, refusal });
-                Ok(())
-            }
-            _ => self.own.take_alone(self.ledger, input),
+        let refusal = match &input {
+            // A ledger that cannot go on can still say who goes on in its place.
+            Own::Retire { .. } => None,
+            _ if !self.may_append() => Some(Refusal::NotReady {
+                phase: self.v.factory.phase_name(),
+            }),
+            Own::Append { .. } if self.is_full() => Some(Refusal::Backlog),
+            _ => None,
+        };
+        if let (Some(request), Some(refusal)) = (request, refusal) {
+            self.own
+                .out
+                .free(ledger::Free::Refused { request, refusal });
+            return Ok(());
         }
+        let bytes = match &input {
+            Own::Append { batch, .. } => batch.bundle_len() as u64,
+            _ => 0,
+        };
+        let silent = !self.may_append();
+        let before = self.own.head.size();
+        if let Own::Retire { successor, .. } = &input
+            && silent
+        {
+            let why = format!("retired; its successor is {successor}");
+            self.v.factory.stop(&why);
+        }
+        self.own.take_alone(self.ledger, input, silent)?;
+        if self.own.head.size() > before && self.v.factory.is_watched() {
+            let size = self.own.head.size();
+            self.v.factory.backlog.appended(size, bytes);
+        }
+        Ok(())
     }
 
     fn take_message(&mut self, input: Input) -> Result<(), Stop> {
@@ -475,7 +557,13 @@ impl<T: Transaction> Turn<'_, '_, T> {
     /// What is due after all inputs: retries, cuts, prepares, queries.
     fn due(&mut self) -> Result<(), StoreError> {
         self.own.write_entries()?;
+        let old = self.now_us().saturating_sub(ASKED_US);
+        self.v.asked.retain(|_, asked| asked.at_us >= old);
+        self.say_hello();
+        self.ask_for_certificates();
+        self.catch_up()?;
         self.ask_for_marks()?;
+        self.tell_heads()?;
         self.recover()?;
         self.replicate()?;
         self.fetch_more()
@@ -502,7 +590,8 @@ impl<T: Transaction> Turn<'_, '_, T> {
     fn remember(&mut self, peer: String, what: What) -> u64 {
         self.v.next_request += 1;
         let id = self.v.next_request;
-        self.v.asked.insert(id, Asked { peer, what });
+        let at_us = self.now_us();
+        self.v.asked.insert(id, Asked { peer, what, at_us });
         id
     }
 }

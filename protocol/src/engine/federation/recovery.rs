@@ -6,19 +6,17 @@ use super::factory::Phase;
 use super::fetch::proved;
 use super::io::{Alarm, Free, Promise, Protocol};
 use super::messages::{To, body, note};
-use super::mirror::Mirror;
+use super::mirror::{Mirror, MirrorRestore};
 use super::tower::{Refusal, check_promise, ensure, raise_promise};
 use super::{Bad, MemberIx, Stop, Turn, What};
 use crate::engine::ledger::start::Incarnation;
 use crate::engine::open_end;
-use crate::engine::store::{Place, Record, StoreError, Table, Transaction};
+use crate::engine::store::{Place, Record, StoreError, Transaction};
 use crate::entry::json::Json;
 use crate::tlog::hash::Hash;
+use crate::wire::MemberId;
 use crate::wire::codec::{Bytes, List, Text};
-use crate::wire::v1::{
-    DiskRef, Entries, Kind, PREPARE_TOPIC, Prepare, RECOVER_TOPIC, Reason, Recover, Recovered, Tail,
-};
-use crate::wire::{Envelope, MemberId};
+use crate::wire::v1::{DiskRef, Entries, Kind, RECOVER_TOPIC, Reason, Recover, Recovered};
 use std::collections::BTreeMap;
 
 /// Pause before an unanswered query is sent again, in microseconds.
@@ -149,29 +147,20 @@ impl<T: Transaction> Turn<'_, '_, T> {
             self.refuse(from, id, &origin, refusal);
             return Ok(());
         }
-        if self.settings.restored {
+        if mirror.restore == MirrorRestore::CatchingUp {
             self.refuse(from, id, &origin, Refusal::of(Reason::Recovering));
             return Ok(());
         }
         raise_promise(&mut mirror, incarnation, &opened.envelope);
         mirror.store(self.own.tx, &origin)?;
-        let tail = (mirror.end.end() > mirror.seen_size() && !mirror.prepared_by.is_empty())
-            .then(|| {
-                Some(Tail {
-                    size: mirror.end.end(),
-                    root: mirror.end.root(),
-                    incarnation: mirror.tail.number,
-                    prepare: Bytes::new(mirror.prepared_by.clone())?,
-                })
-            })
-            .flatten();
+        let tail = mirror.unsigned_tail();
         let answer = Recovered {
             origin: query.origin.clone(),
             incarnation: incarnation.number,
             instance: incarnation.instance,
             nonce: query.nonce,
-            restored: self.settings.restored,
-            disk: self.settings.disk,
+            restored: false,
+            disk: self.settings.disk.id,
             digest: Bytes::new(
                 mirror
                     .seen
@@ -187,22 +176,6 @@ impl<T: Transaction> Turn<'_, '_, T> {
             .promise(self.own.now, Kind::Recovered, from, &answer);
         self.out.promise(Promise::Reply { id, bytes });
         Ok(())
-    }
-
-    fn known_disks(&self) -> Result<Vec<DiskRef>, StoreError> {
-        let rows = self
-            .own
-            .tx
-            .rows(Table::Disks, &[], crate::wire::v1::MAX_MEMBERS)?;
-        Ok(rows
-            .into_iter()
-            .filter_map(|(key, value)| {
-                Some(DiskRef {
-                    member: MemberId(Hash(key.try_into().ok()?)),
-                    disk: *value.first_chunk()?,
-                })
-            })
-            .collect())
     }
 
     /// A tower answered the query.
@@ -236,20 +209,34 @@ impl<T: Transaction> Turn<'_, '_, T> {
                 let note = note(bytes)?;
                 let (origin, digest) = self.open_digest(&note)?;
                 ensure(origin == self.settings.me, "not our ledger")?;
+                self.own_statement(&digest, &note)?;
                 Some((digest.size, digest.root, note.to_string()))
             }
         };
         let tail = match &answer.tail {
             None => None,
-            Some(tail) => Some(self.check_tail(tail)?),
+            Some(tail) => {
+                let tail = self.told_tail(self.settings.me, tail)?;
+                Some((tail.incarnation.number, tail.size, tail.root))
+            }
         };
-        let mut disks = answer.disks.into_inner();
-        disks.retain(|disk| disk.member != self.settings.members.id(tower));
+        let id = self.settings.members.id(tower);
+        // Fresh by the nonce; of the others by their own messages.
+        self.note_disk(id, answer.disk, opened.header.incarnation, &[])?;
+        let mut disks = Vec::new();
+        for seen in answer.disks.as_slice() {
+            match self.disk_shown(seen.by.as_slice()) {
+                Ok(()) if seen.disk.member != id => disks.push(seen.disk),
+                // Its own disk is said by the answer; what does not verify is said by nobody.
+                Ok(()) | Err(Stop::Bad(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
         disks.push(DiskRef {
-            member: self.settings.members.id(tower),
+            member: id,
             disk: answer.disk,
         });
-        if self.rests_on_replaced(&disks)? {
+        if self.rests_on_replaced(&disks)?.is_some() {
             return Err(Bad("replaced disk").into());
         }
         if let Phase::Recovering(round) = &mut self.v.factory.phase {
@@ -263,27 +250,6 @@ impl<T: Transaction> Turn<'_, '_, T> {
             );
         }
         Ok(self.decide()?)
-    }
-
-    /// A tail counts only with this node's own prepare for exactly it.
-    fn check_tail(&self, tail: &Tail) -> Result<(u64, u64, Hash), Bad> {
-        let to = To::Topic(PREPARE_TOPIC);
-        let me = Some(self.settings.me);
-        let opened = self.settings.open(
-            &self.checks,
-            tail.prepare.as_slice(),
-            Kind::Prepare,
-            &to,
-            me,
-        )?;
-        let prepare: Prepare = body(&opened.body)?;
-        ensure(
-            prepare.to == tail.size
-                && prepare.root == tail.root
-                && opened.header.incarnation == tail.incarnation,
-            "tail without its prepare",
-        )?;
-        Ok((tail.incarnation, tail.size, tail.root))
     }
 
     /// With r answers: adopt the newest digest, then the longest tail of the highest incarnation.
@@ -434,7 +400,10 @@ impl<T: Transaction> Turn<'_, '_, T> {
         if size == target.0 {
             // Without a digest it is a tail that reached towers before a crash: nothing was rolled back.
             if adopt_digest {
-                self.v.factory.forwarded = Some((from, size));
+                self.nonce_floor_is_due()?;
+                self.own
+                    .tx
+                    .put_record(Record::Forwarded, &forwarded(from, size))?;
                 self.alarm(Alarm::FastForward { from, to: size });
             }
             self.begin_preparing(size);
@@ -442,8 +411,14 @@ impl<T: Transaction> Turn<'_, '_, T> {
         Ok(())
     }
 
-    /// The entry that says what a fast-forward did.
-    pub(super) fn note_restore(&mut self, from: u64, to: u64) -> Result<(), StoreError> {
+    /// The entry that says what a fast-forward did, if there was one.
+    pub(super) fn note_restore(&mut self) -> Result<(), StoreError> {
+        let record = self.own.tx.record(Record::Forwarded)?.unwrap_or_default();
+        let ([from, to], []) = record.as_chunks::<8>() else {
+            return Ok(());
+        };
+        let (from, to) = (u64::from_be_bytes(*from), u64::from_be_bytes(*to));
+        self.own.tx.put_record(Record::Forwarded, &[])?;
         let body = Json::object([
             ("from", Json::whole(from)),
             ("incarnation", Json::whole(self.settings.incarnation.number)),
@@ -460,21 +435,8 @@ impl<T: Transaction> Turn<'_, '_, T> {
 
     /// A tower refuses because of a higher incarnation, and shows the message of ours that raised it.
     pub(super) fn superseded(&mut self, evidence: &[u8]) -> Result<(), Stop> {
-        let (envelope, _) = Envelope::split(evidence).map_err(|_| Bad("malformed envelope"))?;
-        let (kind, topic) = if envelope.header.kind == Kind::Prepare.number() {
-            (Kind::Prepare, PREPARE_TOPIC)
-        } else {
-            (Kind::Recover, RECOVER_TOPIC)
-        };
-        let me = Some(self.settings.me);
-        let opened = self
-            .settings
-            .open(&self.checks, evidence, kind, &To::Topic(topic), me)?;
-        let shown = opened.header.incarnation;
-        let instance = match kind {
-            Kind::Prepare => body::<Prepare>(&opened.body)?.instance,
-            _ => body::<Recover>(&opened.body)?.instance,
-        };
+        let raised = self.raised_by(self.settings.me, evidence)?;
+        let (shown, instance) = (raised.number, raised.instance);
         let ours = self.settings.incarnation;
         if shown < ours.number || (shown == ours.number && instance == ours.instance) {
             return Ok(());
@@ -498,4 +460,9 @@ impl<T: Transaction> Turn<'_, '_, T> {
         });
         Ok(())
     }
+}
+
+/// Sizes before and after a fast-forward, as they are kept until the ledger tells of it.
+fn forwarded(from: u64, to: u64) -> Vec<u8> {
+    [from.to_be_bytes(), to.to_be_bytes()].concat()
 }

@@ -3,16 +3,18 @@
 
 use super::io::{Alarm, Promise};
 use super::messages::{To, body};
-use super::mirror::Mirror;
+use super::mirror::{Mirror, MirrorRestore};
 use super::{Bad, Free, MemberIx, Stop, Turn};
 use crate::engine::ledger::start::Incarnation;
 use crate::engine::open_end::{self, OpenEnd};
-use crate::engine::store::{StoreError, Table, Transaction};
+use crate::engine::store::{StoreError, Transaction};
 use crate::wire::codec::{Bytes, Text};
-use crate::wire::v1::{DiskRef, Kind, PREPARE_TOPIC, Prepare, Prepared, Reason, Refused};
+use crate::wire::v1::{Kind, PREPARE_TOPIC, Prepare, Prepared, Reason, Refused};
 
 /// Entries of one unsigned tail.
 const MAX_TAIL_ENTRIES: u64 = 65_536;
+/// Bytes of one unsigned tail.
+const MAX_TAIL_BYTES: u64 = 64 << 20;
 
 /// A refusal that is answered, not only counted.
 pub(super) struct Refusal {
@@ -96,13 +98,17 @@ impl<T: Transaction> Turn<'_, '_, T> {
         if prepare.origin.as_str() != origin || !self.watches(from) {
             return refuse(Reason::NotYours);
         }
-        if self.settings.restored {
-            return refuse(Reason::Recovering);
-        }
-        if self.rests_on_replaced(prepare.rests_on.as_slice())? {
-            return refuse(Reason::ReplacedDisk);
+        if let Some(evidence) = self.rests_on_replaced(prepare.rests_on.as_slice())? {
+            return Ok(Err(Refusal {
+                reason: Reason::ReplacedDisk,
+                held: 0,
+                evidence,
+            }));
         }
         let mut mirror = Mirror::load_or_new(self.own.tx, &origin)?;
+        if mirror.restore == MirrorRestore::CatchingUp {
+            return refuse(Reason::Recovering);
+        }
         if let Some(refusal) = check_promise(&mirror, incarnation) {
             return Ok(Err(refusal));
         }
@@ -137,6 +143,17 @@ impl<T: Transaction> Turn<'_, '_, T> {
         }
         if first > mirror.end.end() || first < mirror.base.end() {
             return Ok(Err(gap(&mirror)));
+        }
+        if mirror.base == mirror.end {
+            mirror.tail_bytes = 0;
+        }
+        mirror.tail_bytes = mirror.tail_bytes.saturating_add(entries.len() as u64);
+        if mirror.tail_bytes > MAX_TAIL_BYTES {
+            let counted = mirror.count_tail_bytes(self.own.tx)?;
+            mirror.tail_bytes = counted.saturating_add(entries.len() as u64);
+            if mirror.tail_bytes > MAX_TAIL_BYTES {
+                return refuse(Reason::TooMuch);
+            }
         }
         let start = open_end::edge_at(self.own.tx, mirror.place, &mirror.base, first)?;
         let mut end = start.clone();
@@ -182,7 +199,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
             instance: mirror.tail.instance,
             to: mirror.end.end(),
             root: mirror.end.root(),
-            disk: self.settings.disk,
+            disk: self.settings.disk.id,
         }
     }
 
@@ -190,19 +207,6 @@ impl<T: Transaction> Turn<'_, '_, T> {
     pub(super) fn watches(&self, origin: MemberIx) -> bool {
         let (members, me) = (&self.settings.members, self.settings.me);
         members.is_tower(me) && members.is_factory(origin) && origin != me
-    }
-
-    /// Whether a disk is named that was replaced since (R1).
-    pub(super) fn rests_on_replaced(&self, disks: &[DiskRef]) -> Result<bool, StoreError> {
-        for disk in disks {
-            let known = self.own.tx.row(Table::Disks, disk.member.0.as_bytes())?;
-            if let Some(known) = known
-                && known.chunks(16).skip(1).any(|old| old == disk.disk)
-            {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     /// Tiles of a mirrored ledger are in files.

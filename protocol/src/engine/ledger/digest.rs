@@ -3,8 +3,8 @@
 
 use super::{Config, Head, KEPT_DIGESTS, Promise, Step};
 use crate::checkpoint::Checkpoint;
+use crate::engine::keys::LogKeys;
 use crate::engine::store::{StoreError, Transaction};
-use crate::note::SigningKey;
 
 /// Digests beyond [`KEPT_DIGESTS`] that may gather before they are pruned, so that pruning is rare.
 const PRUNE_EVERY: u64 = 1_024;
@@ -17,11 +17,24 @@ pub(super) fn prune(tx: &mut impl Transaction, head: &Head, size: u64) -> Result
     Ok(())
 }
 
+/// The note of a checkpoint, under the key whose range holds its size (R6).
+pub(crate) fn sign(checkpoint: &Checkpoint, keys: &LogKeys) -> Result<String, StoreError> {
+    let size = checkpoint.size;
+    let key = keys
+        .for_size(size)
+        .ok_or_else(|| StoreError::Damaged(format!("the log key for size {size} is not here")))?;
+    // The key's name is the origin by construction of the ledger, so this fails only on a damaged head.
+    checkpoint
+        .sign(key)
+        .map(|note| note.to_string())
+        .map_err(|error| StoreError::Damaged(error.to_string()))
+}
+
 impl<T: Transaction> Step<'_, T> {
     pub(super) fn sign_if_due(
         &mut self,
         config: &Config,
-        log_key: &SigningKey,
+        log_keys: &LogKeys,
     ) -> Result<(), StoreError> {
         let size = self.head.size();
         if size == 0 || self.head.signed == Some(size) {
@@ -37,11 +50,7 @@ impl<T: Transaction> Step<'_, T> {
             size,
             root: self.head.root(),
         };
-        // The key's name is the origin by construction of the ledger, so this fails only on a damaged head.
-        let note = checkpoint
-            .sign(log_key)
-            .map_err(|error| StoreError::Damaged(error.to_string()))?
-            .to_string();
+        let note = sign(&checkpoint, log_keys)?;
         self.tx.put_digest(size, &note)?;
         prune(self.tx, &self.head, size)?;
         self.head.signed = Some(size);

@@ -32,6 +32,13 @@ pub enum Input {
         /// Its body; the runtime's own data, never a caller's.
         body: Json,
     },
+    /// The ledger ends here, and another goes on in its place.
+    Retire {
+        /// Whose answer it is.
+        request: RequestId,
+        /// Origin of the ledger that goes on.
+        successor: String,
+    },
     /// The flusher wrote, synced, re-read and re-hashed all tiles and bundles below this index, a multiple of 256.
     Flushed {
         /// One past the last flushed entry.
@@ -97,6 +104,13 @@ pub enum Promise {
         /// Index of the `erase` entry.
         index: u64,
     },
+    /// The ledger is retired for good.
+    Retired {
+        /// The request.
+        request: RequestId,
+        /// Index of the `retire` entry; `None` if the ledger took no entry any more.
+        index: Option<u64>,
+    },
     /// A new signed digest.
     Digest {
         /// Its size.
@@ -147,6 +161,15 @@ pub enum Refusal {
         /// Where it stands.
         phase: String,
     },
+    /// The ledger was retired.
+    #[error("the ledger is retired and takes no entries; its successor is {successor}")]
+    Retired {
+        /// Origin of the ledger that goes on.
+        successor: String,
+    },
+    /// Towers do not keep up.
+    #[error("too much is appended that towers do not hold yet; try again later")]
+    Backlog,
     /// The ledger cannot grow further.
     #[error("the ledger is full")]
     LedgerFull,

@@ -3,7 +3,7 @@
 
 mod append;
 mod days;
-mod digest;
+pub(crate) mod digest;
 mod erase;
 pub mod head;
 pub mod io;
@@ -17,9 +17,10 @@ pub use io::{Free, Input, Places, Promise, Refusal};
 
 use super::open_end::{self, OpenEnd};
 use super::outbox::Outbox;
-use super::store::{Place, StoreError, Transaction};
+use super::store::{Place, Record, StoreError, Transaction};
 use super::{Now, RequestId};
-use crate::note::SigningKey;
+use crate::engine::keys::LogKeys;
+use crate::entry::json::Json;
 
 /// How a ledger behaves; fixed for one start.
 #[derive(Clone, Debug)]
@@ -39,7 +40,7 @@ const KEPT_DIGESTS: u64 = 4_096;
 /// The state machine. It holds configuration and a key, no state.
 pub struct Ledger {
     config: Config,
-    log_key: SigningKey,
+    log_keys: LogKeys,
 }
 
 /// One step in progress.
@@ -51,6 +52,8 @@ pub(crate) struct Step<'a, T> {
     pub(crate) out: Outbox<Promise, Free>,
     /// The head as it is stored: written again only if it changed.
     stored: Head,
+    /// The successor, if the ledger is retired.
+    retired: Option<String>,
 }
 
 /// Where a step can be rolled back to.
@@ -61,10 +64,13 @@ pub(crate) struct Mark {
 }
 
 impl Ledger {
-    /// A ledger that signs with `log_key`.
+    /// A ledger that signs with `log_keys`.
     #[must_use]
-    pub fn new(config: Config, log_key: SigningKey) -> Self {
-        Self { config, log_key }
+    pub fn new(config: Config, log_keys: impl Into<LogKeys>) -> Self {
+        Self {
+            config,
+            log_keys: log_keys.into(),
+        }
     }
 
     /// The ledger's origin.
@@ -73,10 +79,15 @@ impl Ledger {
         &self.config.origin
     }
 
-    /// The key that signs digests.
+    /// The keys that sign digests.
     #[must_use]
-    pub fn log_key(&self) -> &SigningKey {
-        &self.log_key
+    pub fn log_keys(&self) -> &LogKeys {
+        &self.log_keys
+    }
+
+    /// From now on these keys sign.
+    pub fn set_log_keys(&mut self, log_keys: LogKeys) {
+        self.log_keys = log_keys;
     }
 
     /// Takes `inputs` in order, each in its own savepoint, then signs if a digest is due.
@@ -91,9 +102,11 @@ impl Ledger {
         inputs: Vec<Input>,
     ) -> Result<(Outbox<Promise, Free>, Head), StoreError> {
         let mut step = self.begin(now, tx)?;
-        step.close_days(&self.config)?;
+        if step.retired.is_none() {
+            step.close_days(&self.config)?;
+        }
         for input in inputs {
-            step.take_alone(self, input)?;
+            step.take_alone(self, input, false)?;
         }
         step.finish(self)
     }
@@ -107,6 +120,9 @@ impl Ledger {
         let head = Head::load(tx)?;
         Ok(Step {
             now,
+            retired: tx
+                .record(Record::Retired)?
+                .map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
             tx,
             stored: head.clone(),
             head,
@@ -131,10 +147,16 @@ impl From<StoreError> for Stop {
 }
 
 impl<T: Transaction> Step<'_, T> {
-    /// Takes one input in a savepoint of its own: a refused one leaves nothing behind but its refusal.
-    pub(crate) fn take_alone(&mut self, ledger: &Ledger, input: Input) -> Result<(), StoreError> {
+    /// Takes one input in a savepoint of its own: a refused one leaves nothing behind but its refusal. A `silent` ledger
+    /// is retired without an entry that says so.
+    pub(crate) fn take_alone(
+        &mut self,
+        ledger: &Ledger,
+        input: Input,
+        silent: bool,
+    ) -> Result<(), StoreError> {
         let mark = self.mark()?;
-        match self.take(&ledger.config, input) {
+        match self.take(&ledger.config, input, silent) {
             Ok(()) => self.tx.keep_savepoint(),
             Err(Stop::Refused(request, refusal)) => {
                 self.undo(mark)?;
@@ -166,6 +188,9 @@ impl<T: Transaction> Step<'_, T> {
 
     /// Closes ended days with the ledger's own configuration.
     pub(crate) fn close_ended_days(&mut self, ledger: &Ledger) -> Result<(), StoreError> {
+        if self.retired.is_some() {
+            return Ok(());
+        }
         self.close_days(&ledger.config)
     }
 
@@ -196,7 +221,7 @@ impl<T: Transaction> Step<'_, T> {
     ) -> Result<(Outbox<Promise, Free>, Head), StoreError> {
         self.open.write(self.tx)?;
         if ledger.config.solo {
-            self.sign_if_due(&ledger.config, &ledger.log_key)?;
+            self.sign_if_due(&ledger.config, &ledger.log_keys)?;
         }
         // A clock that went on is worth a sync only together with something else.
         self.stored.clock = self.head.clock;
@@ -220,8 +245,32 @@ impl<T: Transaction> Step<'_, T> {
         Ok(())
     }
 
-    fn take(&mut self, config: &Config, input: Input) -> Result<(), Stop> {
+    fn take(&mut self, config: &Config, input: Input, silent: bool) -> Result<(), Stop> {
+        let request = match &input {
+            Input::Append { request, .. }
+            | Input::Erase { request, .. }
+            | Input::System { request, .. }
+            | Input::Retire { request, .. } => Some(*request),
+            Input::Flushed { .. } | Input::Tick => None,
+        };
+        if let (Some(request), Some(successor)) = (request, &self.retired) {
+            let successor = successor.clone();
+            return Err(Stop::Refused(request, Refusal::Retired { successor }));
+        }
         match input {
+            Input::Retire { request, successor } => {
+                let index = match silent {
+                    true => None,
+                    false => {
+                        let body = Json::object([("successor", Json::text(&successor))]);
+                        Some(self.append_system(config, "retire", body)?)
+                    }
+                };
+                self.tx.put_record(Record::Retired, successor.as_bytes())?;
+                self.retired = Some(successor);
+                self.out.promise(Promise::Retired { request, index });
+                Ok(())
+            }
             Input::Append { request, batch } => self.append(request, batch),
             Input::Erase {
                 request,

@@ -3,8 +3,10 @@
 
 use super::head::Head;
 use crate::checkpoint::Checkpoint;
+use crate::engine::keys::LogKeys;
 use crate::engine::store::{Record, StoreError, Transaction};
-use crate::note::{SignedNote, VerifierKey};
+use crate::entry::time::TimeUs;
+use crate::note::SignedNote;
 use crate::tlog::hash::Hash;
 use crate::tlog::proof::{TileSource, TreeReader};
 
@@ -17,15 +19,20 @@ pub struct Incarnation {
     pub instance: [u8; 16],
 }
 
-/// Takes the next incarnation; durable with this transaction, which must be the first of a start.
+/// Takes the next incarnation; durable with this transaction, which must be the first of a start. The number is above
+/// the one before and not below the clock in microseconds: a directory that was rolled back or lost then comes with a higher one than
+/// others heard of. That saves a round of refusals and carries no safety.
 ///
 /// # Errors
 /// When the store fails or the record is damaged.
 pub fn take_incarnation(
     tx: &mut impl Transaction,
     instance: [u8; 16],
+    wall: TimeUs,
 ) -> Result<Incarnation, StoreError> {
-    let number = incarnation(tx)?.map_or(1, |last| last.number.saturating_add(1));
+    let floor = u64::try_from(wall.micros()).unwrap_or(0).max(1);
+    let next = incarnation(tx)?.map_or(1, |last| last.number.saturating_add(1));
+    let number = next.max(floor);
     let taken = Incarnation { number, instance };
     tx.put_record(
         Record::Incarnation,
@@ -90,7 +97,7 @@ pub enum EdgeError {
 ///
 /// # Errors
 /// What does not fit. The node may serve reads then, and must not append or sign.
-pub fn check_edge<S>(tx: &impl Transaction, tiles: &S, log: &VerifierKey) -> Result<Head, EdgeError>
+pub fn check_edge<S>(tx: &impl Transaction, tiles: &S, log: &LogKeys) -> Result<Head, EdgeError>
 where
     S: TileSource,
     S::Error: std::fmt::Display,
@@ -120,7 +127,10 @@ where
     if let Some((size, note)) = newest {
         let digest = |error: &dyn std::fmt::Display| EdgeError::Digest(error.to_string());
         let note = SignedNote::parse(note.as_bytes()).map_err(|error| digest(&error))?;
-        let checkpoint = Checkpoint::open(&note, log).map_err(|error| digest(&error))?;
+        let key = log
+            .verifier_for(size)
+            .ok_or_else(|| digest(&"the log key of its size is not here"))?;
+        let checkpoint = Checkpoint::open(&note, key).map_err(|error| digest(&error))?;
         if checkpoint.size != size {
             return Err(EdgeError::Signed {
                 head: head.signed,

@@ -281,7 +281,9 @@ fn start_up_takes_rising_incarnations_and_checks_the_edge() {
     for expected in 1..4 {
         let mut tx = rig.store.begin();
         assert_eq!(
-            start::take_incarnation(&mut tx, [1; 16]).unwrap().number,
+            start::take_incarnation(&mut tx, [1; 16], TimeUs::from_micros(1).unwrap())
+                .unwrap()
+                .number,
             expected
         );
         tx.commit().unwrap();
@@ -289,14 +291,14 @@ fn start_up_takes_rising_incarnations_and_checks_the_edge() {
     let tiles = rig.store.clone();
     let tx = rig.store.begin();
     assert_eq!(
-        start::check_edge(&tx, &tiles, key().verifier())
+        start::check_edge(&tx, &tiles, &key().into())
             .unwrap()
             .size(),
         3
     );
     let other = SigningKey::ed25519(ORIGIN, [6; 32]).unwrap();
     assert!(matches!(
-        start::check_edge(&tx, &tiles, other.verifier()),
+        start::check_edge(&tx, &tiles, &other.into()),
         Err(start::EdgeError::Digest(_))
     ));
 }
@@ -311,7 +313,7 @@ fn start_up_refuses_an_edge_that_is_older_than_its_digest() {
     let mut tx = rig.store.begin();
     old_head.store(&mut tx).unwrap();
     assert!(matches!(
-        start::check_edge(&tx, &tiles, key().verifier()),
+        start::check_edge(&tx, &tiles, &key().into()),
         Err(start::EdgeError::Signed { .. })
     ));
 }

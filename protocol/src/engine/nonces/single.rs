@@ -101,6 +101,12 @@ pub(super) fn accept_within(
     now: ConfirmedClock,
     limits: Limits,
 ) -> Result<Result<(), Refused>, StoreError> {
+    if let Some(bytes) = tx.record(Record::FloorDue)?
+        && !bytes.is_empty()
+    {
+        after_restore(tx, now, number(&bytes, "the clock bound")?)?;
+        tx.put_record(Record::FloorDue, &[])?;
+    }
     // Saturated, the window only gets smaller.
     if issued_at_us < now.micros().saturating_sub(BACK_US) {
         return Ok(Err(Refused::TooOld));
@@ -194,6 +200,15 @@ pub fn after_restore(
         .saturating_add(AHEAD_US)
         .saturating_add_unsigned(clock_bound_us.saturating_mul(2));
     raise_floor(tx, floor_us)
+}
+
+/// Notes durably that this is a restore or a fast-forward: the floor is raised by the first request that comes with a
+/// confirmed clock, before it is judged.
+///
+/// # Errors
+/// When the store fails.
+pub fn floor_is_due(tx: &mut impl Transaction, clock_bound_us: u64) -> Result<(), StoreError> {
+    tx.put_record(Record::FloorDue, &clock_bound_us.to_be_bytes())
 }
 
 /// The floor, in microseconds since 1970: only requests stamped after it are accepted. `None` before the first pruning.

@@ -1,0 +1,114 @@
+//! Statements of this node's own that come back from others (R3). One that this incarnation did not make stops signing at
+//! once; two that cannot both be true are a fork, and after a fork nothing is ever signed again.
+
+use super::factory::Phase;
+use super::io::Alarm;
+use super::{Stop, Turn};
+use crate::checkpoint::Checkpoint;
+use crate::engine::open_end;
+use crate::engine::store::{Place, Record, StoreError, Table, Transaction};
+use crate::fork::{ForkKind, ForkProof};
+use crate::note::SignedNote;
+use crate::tlog::hash::sha256;
+
+/// What is shown while a fork proof against this node's own ledger is there.
+const FORKED: &str =
+    "there is a fork proof against this ledger, and nothing is ever signed under its name again";
+
+impl<T: Transaction> Turn<'_, '_, T> {
+    /// At the first step after a start: a ledger that forked or was retired stays silent.
+    pub(super) fn stay_silent(&mut self) -> Result<(), StoreError> {
+        if self.own.tx.record(Record::Forked)?.is_some() {
+            self.v.factory.stop(FORKED);
+        } else if let Some(successor) = self.own.tx.record(Record::Retired)? {
+            let successor = String::from_utf8_lossy(&successor);
+            self.v
+                .factory
+                .stop(&format!("retired; its successor is {successor}"));
+        }
+        Ok(())
+    }
+
+    /// A verified digest of this node's own, wherever it came from.
+    pub(super) fn own_statement(
+        &mut self,
+        digest: &Checkpoint,
+        note: &SignedNote,
+    ) -> Result<(), StoreError> {
+        if let Some(stored) = self.own.tx.digest(digest.size)? {
+            let stored = SignedNote::parse(stored.as_bytes())
+                .map_err(|error| StoreError::Damaged(error.to_string()))?;
+            if stored.text() != note.text() {
+                self.forked(digest, &stored, note)?;
+            }
+            return Ok(());
+        }
+        let signs = matches!(
+            self.v.factory.phase,
+            Phase::Preparing { .. } | Phase::Active
+        );
+        if !signs || digest.size <= self.own.head.signed.unwrap_or(0) {
+            return Ok(());
+        }
+        // One of the start before, still on its way, says what was adopted.
+        let base = self.signed_head()?;
+        self.own.write_entries()?;
+        let late = digest.size <= self.own.head.size()
+            && open_end::edge_at(self.own.tx, Place::OWN, &base.edge, digest.size)?.root()
+                == digest.root;
+        if !late {
+            self.v.factory.stop(
+                "others hold a digest of ours that this start did not make; stop any other copy of this node, then restart to recover",
+            );
+            self.alarm(Alarm::ForeignStatement { size: digest.size });
+        }
+        Ok(())
+    }
+
+    /// Two digests of one size with two roots, both with our own signature.
+    fn forked(
+        &mut self,
+        digest: &Checkpoint,
+        one: &SignedNote,
+        other: &SignedNote,
+    ) -> Result<(), StoreError> {
+        let proof = self.keep_fork(one, other)?;
+        self.own.tx.put_record(Record::Forked, proof.as_bytes())?;
+        self.v.factory.stop(FORKED);
+        self.alarm(Alarm::Fork {
+            origin: digest.origin.clone(),
+            size: digest.size,
+        });
+        Ok(())
+    }
+
+    /// Keeps the proof that two notes of one size and of one log contradict each other.
+    pub(super) fn keep_fork(
+        &mut self,
+        one: &SignedNote,
+        other: &SignedNote,
+    ) -> Result<String, StoreError> {
+        let proof = ForkProof::build(
+            ForkKind::Origin,
+            one.clone(),
+            other.clone(),
+            Vec::new(),
+            Vec::new(),
+        )
+        .map_err(|error| StoreError::Damaged(error.to_string()))?
+        .to_json();
+        let key = sha256(proof.as_bytes());
+        self.own
+            .tx
+            .put_row(Table::Forks, key.as_bytes(), proof.as_bytes())?;
+        Ok(proof)
+    }
+
+    /// A statement of ours that a tower shows to refuse a prepare.
+    pub(super) fn own_shown(&mut self, evidence: &[u8]) -> Result<(), Stop> {
+        let note = super::messages::note(evidence)?;
+        let (origin, digest) = self.open_digest(&note)?;
+        super::tower::ensure(origin == self.settings.me, "not our ledger")?;
+        Ok(self.own_statement(&digest, &note)?)
+    }
+}
