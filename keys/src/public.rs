@@ -2,7 +2,7 @@
 
 use crate::load::{read_certificates, read_identity_public};
 use crate::{KeyDir, KeyError};
-use belfry_protocol::cert::{LogVerifiers, verify_chain};
+use belfry_protocol::cert::{Certificate, LogVerifiers, verify_chain};
 use std::path::Path;
 
 impl KeyDir {
@@ -12,6 +12,15 @@ impl KeyDir {
     /// [`KeyError::Missing`] or [`KeyError::Corrupt`] for the files in clear, [`KeyError::Cert`] for a broken chain,
     /// [`KeyError::WrongKey`] if they belong to another node.
     pub fn public_log_keys(data_dir: &Path, name: &str) -> Result<LogVerifiers, KeyError> {
+        let chain = Self::public_chain(data_dir, name)?;
+        LogVerifiers::of_chain(&chain).ok_or_else(|| KeyError::Missing(data_dir.join("keys")))
+    }
+
+    /// The certificates, oldest first, verified under the identity key beside them.
+    ///
+    /// # Errors
+    /// As [`KeyDir::public_log_keys`].
+    pub fn public_chain(data_dir: &Path, name: &str) -> Result<Vec<Certificate>, KeyError> {
         let keys = data_dir.join("keys");
         let identity = read_identity_public(&keys)?;
         if identity.name() != name {
@@ -19,7 +28,6 @@ impl KeyDir {
                 "the keys belong to a node of another name",
             ));
         }
-        let certificates = verify_chain(&identity, &read_certificates(&keys)?)?;
-        LogVerifiers::of_chain(&certificates).ok_or(KeyError::Missing(keys))
+        Ok(verify_chain(&identity, &read_certificates(&keys)?)?)
     }
 }

@@ -27,5 +27,6 @@ mod log;
 pub mod member;
 pub mod net;
 pub mod node;
+mod startup;
 pub mod store;
 pub mod writer;

@@ -5,18 +5,17 @@ use crate::clock;
 use crate::config::Config;
 use crate::disk::{Disk, RealDisk};
 use crate::exit::{Code, Failure};
-use crate::flusher::{self, Flusher};
+use crate::flusher::Flusher;
 use crate::lock::DirLock;
 use crate::member::{self, Link};
+use crate::startup::{Started, refuse_lost_ledger, start_up};
 use crate::store::{Layout, Reader, Store};
 use crate::writer::{Answer, Machine, Published, Request, Writer};
 use belfry_keys::NodeKeys;
 use belfry_protocol::cert::LogVerifiers;
 use belfry_protocol::engine::RequestId;
 use belfry_protocol::engine::federation::Engine;
-use belfry_protocol::engine::keys::LogKeys;
-use belfry_protocol::engine::ledger::start::Incarnation;
-use belfry_protocol::engine::ledger::{self, Head, Ledger, start};
+use belfry_protocol::engine::ledger::{self, Ledger, start};
 use belfry_protocol::engine::store::Transaction;
 use belfry_protocol::entry::commit::EntrySecrets;
 use belfry_protocol::entry::json::Json;
@@ -24,8 +23,7 @@ use belfry_protocol::entry::leaf::{Content, Leaf};
 use belfry_protocol::entry::{Press, Rulebook};
 use belfry_protocol::manifest::Federation;
 use belfry_protocol::tlog::bundle;
-use belfry_protocol::tlog::hash::{Hash, leaf_hash};
-use belfry_protocol::tlog::tile::{TILE_WIDTH, Tile};
+use belfry_protocol::tlog::tile::TILE_WIDTH;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -45,6 +43,8 @@ pub struct Node {
     disk: Arc<dyn Disk>,
     /// Entries that are owed and not appended yet.
     owed: Mutex<Vec<(&'static str, Json)>>,
+    /// Payloads found at start without their entries, until a recovery showed which of them came back.
+    orphans: Mutex<Vec<(u64, [u8; 32])>>,
     membership: Option<(Federation, Link)>,
     threads: Vec<JoinHandle<()>>,
     _lock: DirLock,
@@ -75,7 +75,9 @@ impl Node {
             return Err(Failure::new(Code::Recovering, "this directory came out of a backup (RESTORED is set)")
                 .hint("a ledger that was restored must first learn from others what it signed; only an operator who knows that no newer copy exists may go on: `belfry ledger accept-restored`"));
         }
-        refuse_lost_ledger(&layout)?;
+        if federation.is_none() {
+            refuse_lost_ledger(&layout)?;
+        }
         let mut store = Store::open(layout.clone(), Arc::clone(&disk))?;
         let own = member::own_keys(keys);
         if federation.is_some() && config.allow_solo {
@@ -86,7 +88,11 @@ impl Node {
             .hint("set ledger.allow_solo = false in config.toml, and start without --allow-solo"));
         }
         let before = start::incarnation(&store.begin()?)?.map_or(0, |last| last.number);
-        let (mut head, taken) = start_up(&mut store, &disk, &own.log)?;
+        let Started {
+            mut head,
+            incarnation: taken,
+            orphans,
+        } = start_up(&mut store, &disk, &own.log, federation.is_some())?;
         let incarnation = taken.number;
         let ledger = Ledger::new(
             ledger::Config {
@@ -115,7 +121,8 @@ impl Node {
         let machine = match federation.clone() {
             None => Machine::Alone(Box::new(ledger)),
             Some(federation) => {
-                let settings = member::settings(&mut store, federation, keys, taken, before)?;
+                let settings =
+                    member::settings(&mut store, &disk, federation, keys, taken, before)?;
                 let engine = Engine::new(ledger, settings);
                 Machine::Member(Box::new(engine), Box::new(link.clone()))
             }
@@ -136,6 +143,7 @@ impl Node {
             secrets: Arc::new(entry_secrets(keys)),
             disk,
             owed: Mutex::default(),
+            orphans: Mutex::new(orphans),
             membership: federation.map(|federation| (federation, link)),
             threads: vec![flusher_thread, writer_thread],
             _lock: lock,
@@ -173,6 +181,34 @@ impl Node {
         for (kind, body) in owed {
             self.system(kind, body)?;
         }
+        self.collect_orphans()
+    }
+
+    /// Drops the payloads whose entries did not come back from the towers either.
+    fn collect_orphans(&self) -> Result<(), Failure> {
+        let found =
+            std::mem::take(&mut *self.orphans.lock().unwrap_or_else(PoisonError::into_inner));
+        if found.is_empty() {
+            return Ok(());
+        }
+        let reader = self.reader()?;
+        let size = reader.head()?.size();
+        let mut lost = Vec::new();
+        for (index, id) in found {
+            let is_there = index < size
+                && matches!(
+                    Leaf::parse(&reader.entry(index, size)?),
+                    Ok(Leaf { content: Content::Commit { hmac, .. }, .. }) if hmac == id
+                );
+            if !is_there {
+                lost.push(id);
+            }
+        }
+        tracing::info!(
+            payloads = lost.len(),
+            "payloads whose entries never became durable are dropped"
+        );
+        self.writer.drop_payloads(lost);
         Ok(())
     }
 
@@ -352,123 +388,4 @@ fn solo_statement(incarnation: u64, size: u64) -> ledger::Input {
         kind: "solo",
         body,
     }
-}
-
-/// A missing `ledger.db` beside tiles or payloads is a loss, not a new ledger.
-fn refuse_lost_ledger(layout: &Layout) -> Result<(), Failure> {
-    let traces = [
-        layout.payloads_db(),
-        layout.tiles().join("tile"),
-        layout.mirrors(),
-    ];
-    match traces.iter().find(|path| path.exists()) {
-        Some(trace) if !layout.ledger_db().exists() => Err(Failure::new(
-            Code::Recovering,
-            format!(
-                "{} is missing, and {} shows that there was a ledger",
-                layout.ledger_db().display(),
-                trace.display()
-            ),
-        )
-        .hint(
-            "find the newest ledger.db; a new ledger under the same name and key would be a fork",
-        )),
-        _ => Ok(()),
-    }
-}
-
-/// The local half of R3, before anything is appended: a new incarnation, then the right edge.
-fn start_up(
-    store: &mut Store,
-    disk: &Arc<dyn Disk>,
-    log_keys: &LogKeys,
-) -> Result<(Head, Incarnation), Failure> {
-    let mut instance = [0; 16];
-    getrandom::fill(&mut instance)
-        .map_err(|error| Failure::new(Code::Failed, error.to_string()))?;
-    let layout = store.layout().clone();
-    let mut tx = store.begin()?;
-    let taken = start::take_incarnation(&mut tx, instance, clock::wall())?;
-    tx.commit()?;
-    let reader = Reader::open(layout.clone(), Arc::clone(disk))?;
-    let refuse = |detail: String| {
-        Failure::new(Code::Damaged, format!("the ledger's right edge does not fit: {detail}"))
-            .hint("nothing was changed and nothing will be signed; run `belfry ledger fsck` to see what is damaged")
-    };
-    let tx = store.begin()?;
-    let head =
-        start::check_edge(&tx, &reader, log_keys).map_err(|error| refuse(error.to_string()))?;
-    drop(tx);
-    check_tail(&reader, &head).map_err(refuse)?;
-    check_not_older_than_tiles(&layout, &head).map_err(|detail| {
-        Failure::new(Code::Recovering, detail)
-            .hint("ledger.db is older than tiles/: it was rolled back or restored; signing now could fork the ledger")
-    })?;
-    let base = store.payload_base()?;
-    if base > head.size() {
-        return Err(Failure::new(
-            Code::Recovering,
-            format!("payloads.db knows of {base} entries and ledger.db of {}", head.size()),
-        )
-        .hint("ledger.db was rolled back or restored; signing now could fork the ledger, find the newer copy"));
-    }
-    let orphans = store.collect_orphans(head.size())?;
-    if orphans > 0 {
-        tracing::info!(
-            orphans,
-            "payloads whose entries never became durable were collected"
-        );
-    }
-    store.tidy(0, true)?;
-    flusher::clear_temporary(&layout);
-    tracing::info!(size = head.size(), incarnation = taken.number, at = %clock::wall(), "ledger opened");
-    Ok((head, taken))
-}
-
-/// Every unflushed entry against its stored leaf hash, and no gap between them.
-fn check_tail(reader: &Reader, head: &Head) -> Result<(), String> {
-    let mut next = head.flushed;
-    while next < head.size() {
-        let to = (next + 16 * TILE_WIDTH).min(head.size());
-        for run in reader.tail(next, to).map_err(|error| error.to_string())? {
-            if run.start != next {
-                return Err(format!("entries {next} to {} are missing", run.start));
-            }
-            let hashes: Result<Vec<Hash>, _> = bundle::entries(&run.bundle)
-                .map(|entry| entry.map(leaf_hash))
-                .collect();
-            if hashes.as_ref() != Ok(&run.leaves) {
-                return Err(format!("entries from {next} do not match their hashes"));
-            }
-            next += run.leaves.len() as u64;
-        }
-        if next < to {
-            return Err(format!("entries {next} to {to} are missing"));
-        }
-    }
-    Ok(())
-}
-
-/// A full tile beyond the ledger's size means that the database is older than the files.
-fn check_not_older_than_tiles(layout: &Layout, head: &Head) -> Result<(), String> {
-    let beyond = Tile {
-        level: 0,
-        index: head.size().div_ceil(TILE_WIDTH),
-        width: 256,
-    };
-    let partly = Tile {
-        level: 0,
-        index: head.size() / TILE_WIDTH,
-        width: 256,
-    };
-    for tile in [partly, beyond] {
-        if layout.tile(tile).exists() && (tile.index + 1) * TILE_WIDTH > head.size() {
-            return Err(format!(
-                "the ledger has {} entries in ledger.db, and {} is a full tile beyond them",
-                head.size(),
-                tile.path()
-            ));
-        }
-    }
-    Ok(())
 }

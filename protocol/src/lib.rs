@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`tlog`] | RFC 6962 trees: hashing, tiles, proofs, strict verifiers |
 //! | [`note`], [`checkpoint`], [`cosignature`], [`proof_file`], [`policy`], [`witness`] | the C2SP text formats |
+//! | [`tower_receipt`] | receipts as JSON |
 //! | [`cert`], [`fork`], [`day`] | key certificates, fork proofs, day digests |
 //! | [`manifest`] | who belongs: the co-signed genesis manifest, quorum arithmetic, policies |
 //! | [`wire`] | what peers say to each other: frames, signed envelopes, hello, the body codec |
@@ -29,5 +30,6 @@ pub mod policy;
 pub mod proof_file;
 pub mod scrub;
 pub mod tlog;
+pub mod tower_receipt;
 pub mod wire;
 pub mod witness;

@@ -388,11 +388,23 @@ pub struct GetArgs {
     pub payload: bool,
 }
 
+/// How a receipt is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReceiptFormat {
+    /// C2SP tlog-proof text.
+    TlogProof,
+    /// `tower_receipt_v1.json`: the same, and what follows from it, as JSON.
+    TowerReceipt,
+}
+
 /// `ledger prove`
 #[derive(Args, Debug)]
 pub struct ProveArgs {
     /// Index of the entry
     pub index: u64,
+    /// How to write it
+    #[arg(long, value_enum, default_value_t = ReceiptFormat::TlogProof)]
+    pub format: ReceiptFormat,
     /// Where to write the receipt [default: standard output]
     #[arg(long, short, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -453,6 +465,21 @@ pub enum AuditCommand {
         after_help = "Examples:\n  belfry audit verify entry-7.tlog-proof --key log.vkey\n  belfry audit verify ./export --key log.vkey\n  belfry audit verify http://127.0.0.1:9470 --key log.vkey"
     )]
     Verify(VerifyArgs),
+    /// The quorum policy of a member's ledger, to verify its receipts with
+    #[command(
+        after_help = "Example:\n  belfry audit policy acme.example/line-4 --out acme.policy\n  belfry audit verify entry-7.tlog-proof --policy acme.policy"
+    )]
+    Policy(PolicyArgs),
+}
+
+/// `audit policy`
+#[derive(Args, Debug)]
+pub struct PolicyArgs {
+    /// The ledger [default: this node's own]
+    pub origin: Option<String>,
+    /// Where to write the policy [default: standard output]
+    #[arg(long, short, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 /// `audit verify`

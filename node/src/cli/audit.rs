@@ -1,6 +1,6 @@
 //! `belfry audit verify`: decides what it was given and verifies it against a key or policy that the auditor brings.
 
-use super::args::VerifyArgs;
+use super::args::{PolicyArgs, VerifyArgs};
 use super::context::Context;
 use crate::audit::source::Source;
 use crate::audit::{receipt, tree};
@@ -8,7 +8,9 @@ use crate::exit::{Code, Failure};
 use belfry_protocol::fork::ForkProof;
 use belfry_protocol::note::VerifierKey;
 use belfry_protocol::policy::Policy;
+use belfry_protocol::tower_receipt::{self, TOWER_RECEIPT_FORMAT};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Largest receipt or fork proof that is read, in bytes.
@@ -21,10 +23,40 @@ pub(super) fn verify(context: &Context, args: &VerifyArgs) -> Result<(), Failure
     }
     let bytes = read(Path::new(&args.target))?;
     if bytes.starts_with(b"{") {
+        if memchr::memmem::find(&bytes, TOWER_RECEIPT_FORMAT.as_bytes()).is_some() {
+            let proof = tower_receipt::parse(&bytes)
+                .map_err(|error| Failure::new(Code::VerificationFailed, error.to_string()))?;
+            return verify_receipt(context, args, proof.to_string().as_bytes());
+        }
         verify_fork(context, args, &bytes)
     } else {
         verify_receipt(context, args, &bytes)
     }
+}
+
+/// `audit policy`
+pub(super) fn policy_of(context: &Context, args: &PolicyArgs) -> Result<(), Failure> {
+    let (config, _) = context.config(&BTreeMap::new())?;
+    let origin = args.origin.as_deref().unwrap_or(&config.name);
+    let text = crate::audit::policy::derive(&context.reader()?, &config.name, origin)?;
+    let Some(path) = &args.out else {
+        let json = json!({ "origin": origin, "policy": text });
+        return context.out.result(text.trim_end_matches('\n'), &json);
+    };
+    std::fs::write(path, &text).map_err(|error| {
+        Failure::new(
+            Code::Io,
+            format!("cannot write {}: {error}", path.display()),
+        )
+    })?;
+    context.out.result(
+        &format!(
+            "wrote the policy of {origin} to {}\nverify a receipt with it: belfry audit verify FILE --policy {}",
+            path.display(),
+            path.display()
+        ),
+        &json!({ "origin": origin, "file": path }),
+    )
 }
 
 fn verify_tree(context: &Context, args: &VerifyArgs) -> Result<(), Failure> {

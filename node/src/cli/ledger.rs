@@ -1,6 +1,6 @@
 //! `belfry ledger …`: reading, proving and checking. Opens the directory read-only, beside a running node too.
 
-use super::args::{ConsistencyArgs, FsckArgs, GetArgs, ProveArgs, TailArgs};
+use super::args::{ConsistencyArgs, FsckArgs, GetArgs, ProveArgs, ReceiptFormat, TailArgs};
 use super::context::Context;
 use crate::audit::receipt;
 use crate::exit::{Code, Failure};
@@ -11,6 +11,7 @@ use belfry_protocol::base64;
 use belfry_protocol::entry::leaf::{Content, Leaf};
 use belfry_protocol::tlog::proof::TreeReader;
 use belfry_protocol::tlog::verify;
+use belfry_protocol::tower_receipt;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -98,7 +99,11 @@ pub(super) fn prove(context: &Context, args: &ProveArgs) -> Result<(), Failure> 
     let reader = context.reader()?;
     let keys = context.log_verifiers()?;
     let proof = receipt::make(&reader, args.index, &keys)?;
-    let text = proof.to_string();
+    let text = match args.format {
+        ReceiptFormat::TlogProof => proof.to_string(),
+        ReceiptFormat::TowerReceipt => tower_receipt::to_json(&proof)
+            .map_err(|error| Failure::new(Code::Damaged, error.to_string()))?,
+    };
     let Some(path) = &args.out else {
         let json = json!({ "index": args.index, "receipt": text });
         return context.out.result(text.trim_end_matches('\n'), &json);

@@ -104,9 +104,10 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
             LedgerCommand::Retire(args) => last_resort::retire(&context, &args),
             LedgerCommand::AcceptRestored(args) => last_resort::accept(&context, &args),
         },
-        Command::Audit {
-            command: AuditCommand::Verify(args),
-        } => audit::verify(&context, &args),
+        Command::Audit { command } => match command {
+            AuditCommand::Verify(args) => audit::verify(&context, &args),
+            AuditCommand::Policy(args) => audit::policy_of(&context, &args),
+        },
         Command::Key { command } => match command {
             KeyCommand::List => keys::list(&context),
             KeyCommand::Export(args) => keys::export(&context, &args),

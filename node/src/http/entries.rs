@@ -7,6 +7,7 @@ use super::state::App;
 use super::stream::body_reader;
 use crate::audit::receipt;
 use crate::clock;
+use crate::exit::{Code, Failure};
 use crate::ingest::pipeline::{self, OnError, Plan};
 use crate::store::payloads::OsSealer;
 use crate::store::tokens::Scope;
@@ -20,6 +21,7 @@ use belfry_protocol::engine::ledger::Places;
 use belfry_protocol::entry::draft::Idempotency;
 use belfry_protocol::entry::json::Json;
 use belfry_protocol::entry::{Batch, Draft, EntryError, Visibility};
+use belfry_protocol::tower_receipt;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -388,6 +390,15 @@ pub(super) async fn receipt(
         Ok(app.with_reader(|reader| receipt::make(reader, index, &app.node.log_keys()))?)
     })
     .await?;
+    let wants_json = headers
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.contains("application/json"));
+    if wants_json {
+        let json = tower_receipt::to_json(&proof)
+            .map_err(|error| Failure::new(Code::Damaged, error.to_string()))?;
+        return Ok(([(header::CONTENT_TYPE, "application/json")], json).into_response());
+    }
     Ok((
         [(header::CONTENT_TYPE, "text/plain; charset=utf-8")],
         proof.to_string(),

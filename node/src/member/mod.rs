@@ -10,7 +10,8 @@ pub use link::{Link, connect};
 
 use crate::disk::Disk;
 use crate::exit::{Code, Failure};
-use crate::store::{Layout, Store};
+use crate::startup::check_not_older_than_tiles;
+use crate::store::{Layout, Reader, Store};
 use belfry_keys::NodeKeys;
 use belfry_protocol::engine::federation::Settings;
 use belfry_protocol::engine::federation::disk::{OwnDisk, Restore};
@@ -78,6 +79,7 @@ fn random_id() -> Result<[u8; 16], Failure> {
 /// What the engine needs for this start.
 pub(crate) fn settings(
     store: &mut Store,
+    disk: &Arc<dyn Disk>,
     federation: Federation,
     keys: &NodeKeys,
     incarnation: Incarnation,
@@ -98,7 +100,7 @@ pub(crate) fn settings(
         )
         .hint("use the keys with which this node was founded; new ones take an amendment"));
     }
-    let disk = own_disk(store, keys)?;
+    let disk = own_disk(store, disk, keys)?;
     Ok(Settings {
         members: Members::new(federation),
         me,
@@ -116,10 +118,16 @@ pub(crate) fn settings(
 
 /// This directory as a tower's disk: one that came out of a backup (`RESTORED` is set), or is empty although the manifest
 /// names its node, gets a new id and has to catch up (R3).
-fn own_disk(store: &mut Store, keys: &NodeKeys) -> Result<OwnDisk, Failure> {
+fn own_disk(store: &mut Store, disk: &Arc<dyn Disk>, keys: &NodeKeys) -> Result<OwnDisk, Failure> {
     let known = OwnDisk::load(&store.begin()?)?;
+    let older = mirrors_are_older(store, disk)?;
     let disk = match known {
-        Some(known) if !store.layout().restored_marker().exists() => known,
+        Some(known)
+            if !store.layout().restored_marker().exists()
+                && (!older || known.restore != Restore::Done) =>
+        {
+            known
+        }
         _ => note_restored(store, keys)?,
     };
     if disk.restore != Restore::Done {
@@ -128,6 +136,21 @@ fn own_disk(store: &mut Store, keys: &NodeKeys) -> Result<OwnDisk, Failure> {
         );
     }
     Ok(disk)
+}
+
+/// Whether some mirrored ledger has files beyond what `ledger.db` knows: then the database was rolled back, and acks may
+/// have been given that it does not know.
+fn mirrors_are_older(store: &Store, disk: &Arc<dyn Disk>) -> Result<bool, Failure> {
+    let layout = store.layout().clone();
+    let reader = Reader::open(layout.clone(), Arc::clone(disk))?;
+    for placed in reader.ledgers()?.into_iter().skip(1) {
+        let root = placed.root(&layout);
+        if let Err(detail) = check_not_older_than_tiles(&root, placed.flushable) {
+            tracing::warn!(origin = placed.origin, detail, "ledger.db was rolled back");
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Writes down that this directory is another one than before.

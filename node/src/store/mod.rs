@@ -120,6 +120,22 @@ impl Store {
         payloads::newest_base(&self.payloads)
     }
 
+    /// Payloads whose entries are not in a ledger of `size` entries: index and commitment.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn orphans(&self, size: u64) -> Result<Vec<(u64, [u8; 32])>, StoreError> {
+        payloads::orphans(&self.payloads, size)
+    }
+
+    /// Drops payloads by their commitments.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn drop_payloads(&mut self, ids: &[[u8; 32]]) -> Result<(), StoreError> {
+        payloads::drop_payloads(&mut self.payloads, ids)
+    }
+
     /// Collects payloads whose entry never became durable; only at start, before anything is appended.
     ///
     /// # Errors

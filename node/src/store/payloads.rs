@@ -209,3 +209,37 @@ pub(super) fn collect_orphans(payloads: &mut Connection, size: u64) -> Result<u6
         .map_err(|error| store_error(&error))?;
     Ok(count as u64)
 }
+
+/// See [`super::Store::orphans`].
+pub(super) fn orphans(
+    payloads: &Connection,
+    size: u64,
+) -> Result<Vec<(u64, [u8; 32])>, StoreError> {
+    let rows: Vec<(i64, Vec<u8>)> = payloads
+        .prepare("SELECT entry, id FROM payload WHERE entry >= ?1")
+        .and_then(|mut statement| {
+            let rows = statement.query_map([number(size).unwrap_or(i64::MAX)], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
+            rows.collect()
+        })
+        .map_err(|error| store_error(&error))?;
+    rows.into_iter()
+        .map(|(entry, id)| {
+            let id = id
+                .try_into()
+                .map_err(|_| StoreError::Damaged("the id of a private payload".to_owned()))?;
+            Ok((size_of(entry)?, id))
+        })
+        .collect()
+}
+
+/// See [`super::Store::drop_payloads`].
+pub(super) fn drop_payloads(payloads: &mut Connection, ids: &[[u8; 32]]) -> Result<(), StoreError> {
+    for id in ids {
+        payloads
+            .execute("DELETE FROM payload WHERE id = ?1", [id.as_slice()])
+            .map_err(|error| store_error(&error))?;
+    }
+    Ok(())
+}

@@ -119,6 +119,8 @@ enum Command {
     Message(Box<federation::Input>),
     /// How far a member is; nobody waits on it for ever.
     Status(SyncSender<Option<federation::Status>>),
+    /// Payloads without entries.
+    DropPayloads(Vec<[u8; 32]>),
     /// Keys of a new serial.
     Renew(Box<OwnKeys>),
     /// The flusher has something to say; see [`Work::apply_flush`].
@@ -275,6 +277,12 @@ impl Writer {
                 _ => Ok(()),
             },
         }
+    }
+
+    /// Drops payloads that belong to no entry, by their commitments.
+    pub fn drop_payloads(&self, ids: Vec<[u8; 32]>) {
+        // A writer that ended leaves them to the next start.
+        let _ = self.queue.send(Command::DropPayloads(ids));
     }
 
     /// Hands the engine keys of a new serial; blocks while the queue is full.

@@ -10,7 +10,7 @@ use belfry_protocol::engine::keys::OwnKeys;
 use belfry_protocol::engine::ledger::{Free, Head, Input, Promise};
 use belfry_protocol::engine::store::{Place, StoreError, Transaction};
 use belfry_protocol::engine::{self, RequestId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -23,6 +23,10 @@ const BYTES_PER_STEP: usize = 8 << 20;
 const BACKLOG_LIMIT: u64 = 131_072;
 /// How long appends wait for the flusher before they are pushed back.
 const BACKLOG_PATIENCE: Duration = Duration::from_secs(120);
+/// Appends that wait for towers at most; more are pushed back.
+const PARKED: usize = 1_024;
+/// Their bundle bytes at most.
+const PARKED_BYTES: usize = 64 << 20;
 /// How often a writer that waits for the flusher looks.
 const BACKLOG_LOOK: Duration = Duration::from_millis(1);
 /// Longest wait for more callers before a sync, if the last step served several.
@@ -54,6 +58,13 @@ fn message_bytes(input: &federation::Input) -> usize {
     }
 }
 
+fn bundle_bytes(request: &Request) -> usize {
+    match request {
+        Request::Append(batch) => batch.bundle_len(),
+        _ => 0,
+    }
+}
+
 /// The thread's state.
 pub(super) struct Work {
     store: Store,
@@ -65,6 +76,9 @@ pub(super) struct Work {
     flushes: Flushes,
     /// How long to wait for more callers before the next sync.
     gather: Duration,
+    /// Appends that wait until towers hold what was appended before, and their bundle bytes.
+    parked: VecDeque<(Request, Reply)>,
+    parked_bytes: usize,
     /// Since when the backlog is full.
     full_since: Option<Instant>,
     /// After a full disk: when the next flush may be tried.
@@ -168,6 +182,8 @@ impl Work {
             start: now,
             flushes,
             gather: Duration::ZERO,
+            parked: VecDeque::new(),
+            parked_bytes: 0,
             full_since: None,
             flush_not_before: now,
         }
@@ -178,8 +194,9 @@ impl Work {
         let mut last_tick = Instant::now();
         loop {
             let mut taken = Taken::default();
-            match self.commands.recv_timeout(self.pause()) {
-                Ok(command) => Self::take(&mut taken, command),
+            self.unpark(&mut taken);
+            match self.commands.recv_timeout(self.pause(&taken)) {
+                Ok(command) => self.take(&mut taken, command),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -209,7 +226,7 @@ impl Work {
     }
 
     /// Adds a command to the next step.
-    fn take(taken: &mut Taken, command: Command) {
+    fn take(&mut self, taken: &mut Taken, command: Command) {
         match command {
             Command::Wake => {}
             Command::Close => taken.close = true,
@@ -219,7 +236,51 @@ impl Work {
             }
             Command::Status(answer) => taken.statuses.push(answer),
             Command::Renew(keys) => taken.renewed = Some(keys),
+            Command::DropPayloads(ids) => {
+                if let Err(error) = self.store.drop_payloads(&ids) {
+                    tracing::warn!(%error, "payloads without entries could not be dropped; the next start tries again");
+                }
+            }
+            Command::Request(request @ Request::Append(_), reply) if !self.has_room() => {
+                self.park(request, reply);
+            }
             Command::Request(request, reply) => taken.add(request, reply),
+        }
+    }
+
+    /// Whether towers keep up with what is appended.
+    fn has_room(&self) -> bool {
+        match &self.machine {
+            Machine::Alone(_) => true,
+            Machine::Member(engine, _) => {
+                let now = self.publish.borrow();
+                self.parked.is_empty() && engine.has_room(now.size, now.signed)
+            }
+        }
+    }
+
+    /// Keeps an append until there is room. What the queue holds besides must go on: it is what makes room.
+    fn park(&mut self, request: Request, reply: Reply) {
+        let bytes = bundle_bytes(&request);
+        if self.parked.len() >= PARKED || self.parked_bytes + bytes > PARKED_BYTES {
+            return reply(Err(Failure::Busy));
+        }
+        self.parked_bytes += bytes;
+        self.parked.push_back((request, reply));
+    }
+
+    /// Takes what was parked, in its order, as far as there is room.
+    fn unpark(&mut self, taken: &mut Taken) {
+        let Machine::Member(engine, _) = &self.machine else {
+            return;
+        };
+        let now = self.publish.borrow();
+        while !taken.is_full() && engine.has_room(now.size, now.signed) {
+            let Some((request, reply)) = self.parked.pop_front() else {
+                return;
+            };
+            self.parked_bytes -= bundle_bytes(&request);
+            taken.add(request, reply);
         }
     }
 
@@ -262,7 +323,7 @@ impl Work {
         let until = Instant::now() + self.gather;
         while !taken.is_full() {
             match self.commands.try_recv() {
-                Ok(command) => Self::take(taken, command),
+                Ok(command) => self.take(taken, command),
                 Err(TryRecvError::Disconnected) => return,
                 Err(TryRecvError::Empty) => {
                     let left = until.saturating_duration_since(Instant::now());
@@ -270,7 +331,7 @@ impl Work {
                         return;
                     }
                     if let Ok(command) = self.commands.recv_timeout(left) {
-                        Self::take(taken, command);
+                        self.take(taken, command);
                     }
                 }
             }
@@ -429,7 +490,10 @@ impl Work {
     }
 
     /// How long to wait for a command: a member has retries and intervals to keep.
-    fn pause(&self) -> Duration {
+    fn pause(&self, taken: &Taken) -> Duration {
+        if !taken.inputs.is_empty() {
+            return Duration::ZERO;
+        }
         match self.machine {
             Machine::Alone(_) => TICK,
             Machine::Member(..) => MEMBER_TICK,
@@ -465,7 +529,10 @@ impl Work {
         std::process::exit(code.number());
     }
 
-    fn refuse_rest(&self) {
+    fn refuse_rest(&mut self) {
+        for (request, reply) in self.parked.drain(..) {
+            refuse(Command::Request(request, reply));
+        }
         while let Ok(command) = self.commands.try_recv() {
             refuse(command);
         }

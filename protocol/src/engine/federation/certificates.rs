@@ -14,6 +14,20 @@ const AGAIN_US: u64 = 60_000_000;
 /// Bytes of chains in one answer at most; the rest is asked for later.
 const MAX_ANSWER_BYTES: usize = 512 << 10;
 
+/// The certificate notes in a row of [`Table::Certificates`], unverified.
+///
+/// # Errors
+/// When the row is damaged.
+pub fn stored_chain(name: &str, row: &[u8]) -> Result<Vec<SignedNote>, StoreError> {
+    let damaged = || StoreError::Damaged(format!("the certificates of {name}"));
+    let row: ChainOf = codec::decode(row).map_err(|_| damaged())?;
+    row.notes
+        .as_slice()
+        .iter()
+        .map(|note| SignedNote::parse(note.as_slice()).map_err(|_| damaged()))
+        .collect()
+}
+
 impl<T: Transaction> Turn<'_, '_, T> {
     /// Asks every member for longer chains than those known here.
     pub(super) fn ask_for_certificates(&mut self) {
@@ -146,17 +160,8 @@ impl<T: Transaction> Turn<'_, '_, T> {
             let Some(row) = self.own.tx.row(Table::Certificates, name.as_bytes())? else {
                 continue;
             };
-            let damaged = || StoreError::Damaged(format!("the certificates of {name}"));
-            let row: ChainOf = codec::decode(&row).map_err(|_| damaged())?;
-            let notes: Result<Vec<SignedNote>, _> = row
-                .notes
-                .as_slice()
-                .iter()
-                .map(|note| SignedNote::parse(note.as_slice()))
-                .collect();
-            self.settings
-                .members
-                .learn(member, &notes.map_err(|_| damaged())?);
+            let notes = stored_chain(&name, &row)?;
+            self.settings.members.learn(member, &notes);
         }
         Ok(())
     }

@@ -12,14 +12,14 @@
 //! | [`restored`], [`disk`] | a tower whose directory came out of a backup, or was lost (R1, R3) |
 //! | `own` | statements of this node's own that it did not make (R3) |
 //! | `heads` | what a tower tells everybody once a second |
-//! | `certificates` | chains of members that are away (R6) |
+//! | [`certificates`] | chains of members that are away (R6) |
 //! | `fetch`, [`serve`] | catching up on entries, verified piece by piece |
 //! | `dispatch` | from frames to the rule that answers them |
 //! | [`checks`], [`members`], `messages`, [`io`] | signatures, who is who, envelopes, inputs and outputs |
 
 mod acks;
 mod backlog;
-mod certificates;
+pub mod certificates;
 pub mod checks;
 mod digests;
 pub mod disk;
@@ -297,12 +297,11 @@ impl Engine {
         self.volatile.factory.may_append()
     }
 
-    /// Whether callers may append more now; if not, they wait until towers hold what is there.
+    /// Whether callers may append more to a ledger of `size` entries of which `signed` are covered by a digest; if not,
+    /// they wait until towers hold what is there.
     #[must_use]
-    pub fn has_room(&self, head: &Head) -> bool {
-        let signed = head.signed.unwrap_or(0);
-        !self.volatile.factory.is_watched()
-            || self.volatile.factory.backlog.has_room(head.size(), signed)
+    pub fn has_room(&self, size: u64, signed: u64) -> bool {
+        !self.volatile.factory.is_watched() || self.volatile.factory.backlog.has_room(size, signed)
     }
 
     /// How far this node is, as of the last step.
