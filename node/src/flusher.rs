@@ -128,9 +128,14 @@ impl Flusher {
         };
         let files = || parts.iter().flat_map(|part| &part.files);
         for file in files() {
-            let bytes = match &file.content {
-                Content::Bundle(bytes) => bytes.clone(),
-                Content::Tile(_, hashes) => hashes.iter().flat_map(|hash| hash.0).collect(),
+            let bytes: std::borrow::Cow<'_, [u8]> = match &file.content {
+                Content::Bundle(bytes) => bytes.into(),
+                Content::Tile(_, hashes) => hashes
+                    .iter()
+                    .map(|hash| hash.0)
+                    .collect::<Vec<_>>()
+                    .into_flattened()
+                    .into(),
             };
             self.disk.write(&file.temporary, &bytes).map_err(io)?;
         }
@@ -189,14 +194,22 @@ impl Flusher {
         };
         for index in first..end {
             let runs = view.tail(index * TILE_WIDTH, (index + 1) * TILE_WIDTH)?;
-            let leaves: Vec<Hash> = runs.iter().flat_map(|run| run.leaves.clone()).collect();
+            let leaves: Vec<Hash> = runs
+                .iter()
+                .map(|run| run.leaves.as_slice())
+                .collect::<Vec<_>>()
+                .concat();
             if leaves.len() as u64 != TILE_WIDTH {
                 return Err(StoreError::Damaged(format!(
                     "bundle {index} has {} rows",
                     leaves.len()
                 )));
             }
-            let bytes = runs.into_iter().flat_map(|run| run.bundle).collect();
+            let bytes = runs
+                .iter()
+                .map(|run| run.bundle.as_slice())
+                .collect::<Vec<_>>()
+                .concat();
             let name = view.root().bundle(Bundle { index, width: 256 });
             add(name, Content::Bundle(bytes));
             let tile = full(0, index);

@@ -23,6 +23,8 @@ pub struct SqliteTransaction<'a> {
     /// Payload rows that this transaction's savepoint may have to take back.
     payloads_since_savepoint: Vec<[u8; 32]>,
     finished: bool,
+    /// Rows changed through this connection before: a transaction that changed none needs no sync.
+    changes_before: u64,
 }
 
 impl<'a> SqliteTransaction<'a> {
@@ -32,7 +34,9 @@ impl<'a> SqliteTransaction<'a> {
         disk: &'a dyn Disk,
     ) -> Result<SqliteTransaction<'a>> {
         batch(ledger, "BEGIN IMMEDIATE")?;
+        let changes_before = ledger.total_changes();
         Ok(SqliteTransaction {
+            changes_before,
             ledger,
             payloads,
             disk,
@@ -343,7 +347,10 @@ impl Transaction for SqliteTransaction<'_> {
             other => other,
         })?;
         self.finished = true;
-        self.disk.database_synced();
+        // SQLite writes and syncs nothing if nothing changed.
+        if self.ledger.total_changes() != self.changes_before {
+            self.disk.database_synced();
+        }
         Ok(Committed::after_durable_commit())
     }
 }
@@ -494,7 +501,8 @@ pub(crate) fn read_digest(
 
 /// Hashes as one blob.
 pub(crate) fn join(hashes: &[Hash]) -> Vec<u8> {
-    hashes.iter().flat_map(|hash| hash.0).collect()
+    let arrays: Vec<[u8; HASH_LEN]> = hashes.iter().map(|hash| hash.0).collect();
+    arrays.into_flattened()
 }
 
 /// A blob as hashes.

@@ -62,7 +62,10 @@ impl<'a> LedgerView<'a> {
         let width = usize::from(wanted.width);
         // Rows first: they are dropped only after their file was verified, so one of the two is always there.
         let mut bytes = if found >= width && runs.first().is_some_and(|run| run.start == first) {
-            runs.into_iter().flat_map(|run| run.bundle).collect()
+            runs.iter()
+                .map(|run| run.bundle.as_slice())
+                .collect::<Vec<_>>()
+                .concat()
         } else {
             let file = self.file(&self.root.bundle(wanted), &wanted.path())?;
             bundle::exactly(&file, 256).map_err(|error| damaged(&wanted.path(), &error))?;
@@ -113,7 +116,10 @@ impl TileSource for LedgerView<'_> {
         let rows: Vec<Hash> = if tile.level == 0 {
             let first = tile.index * TILE_WIDTH;
             let runs = self.tail(first, first + TILE_WIDTH)?;
-            runs.into_iter().flat_map(|run| run.leaves).collect()
+            runs.iter()
+                .map(|run| run.leaves.as_slice())
+                .collect::<Vec<_>>()
+                .concat()
         } else {
             self.edge(tile.level, tile.index)?.unwrap_or_default()
         };

@@ -247,7 +247,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         let now = self.now_us();
         let me = self.settings.me;
         let signed = self.own.head.signed.unwrap_or(0);
-        let mut envelope: Option<Prepare> = None;
+        let mut made: Option<(u64, super::io::FreeBytes)> = None;
         let towers: Vec<MemberIx> = self.settings.members.towers_of(me).collect();
         for tower in towers {
             let Some(peer) = self.connection(tower).map(str::to_owned) else {
@@ -269,26 +269,12 @@ impl<T: Transaction> Turn<'_, '_, T> {
                 .unwrap_or(signed)
                 .max(signed)
                 .min(size);
-            let prepare = match &envelope {
-                Some(prepare) => prepare.clone(),
-                None => Prepare {
-                    origin: Text::new(self.settings.members.name(me).to_owned())
-                        .unwrap_or_default(),
-                    instance: self.settings.incarnation.instance,
-                    to: size,
-                    root,
-                    rests_on: List::new(self.v.factory.rests_on.clone()).unwrap_or_default(),
-                },
+            // Addressed to all towers: the same bytes for each that lacks the same entries.
+            let bytes = match made.take() {
+                Some((begin, bytes)) if begin == from => bytes,
+                _ => self.prepare_from(from, size, root)?,
             };
-            envelope = Some(prepare.clone());
-            let entries = self.own_entries(from, size)?;
-            let bytes = self.settings.free(
-                self.own.now,
-                Kind::Prepare,
-                &To::Topic(PREPARE_TOPIC),
-                &prepare,
-                &entries,
-            );
+            made = Some((from, bytes.clone()));
             self.v.factory.sent.insert(tower, (size, now));
             let id = self.remember(peer.clone(), What::Prepare { member: tower });
             self.out.free(Free::Request {
@@ -299,6 +285,28 @@ impl<T: Transaction> Turn<'_, '_, T> {
             });
         }
         Ok(())
+    }
+
+    /// The prepare up to `size` with the entries from `from` on.
+    fn prepare_from(
+        &self,
+        from: u64,
+        size: u64,
+        root: crate::tlog::hash::Hash,
+    ) -> Result<super::io::FreeBytes, StoreError> {
+        let me = self.settings.members.name(self.settings.me).to_owned();
+        let prepare = Prepare {
+            origin: Text::new(me).unwrap_or_default(),
+            instance: self.settings.incarnation.instance,
+            to: size,
+            root,
+            rests_on: List::new(self.v.factory.rests_on.clone()).unwrap_or_default(),
+        };
+        let entries = self.own_entries(from, size)?;
+        let to = To::Topic(PREPARE_TOPIC);
+        Ok(self
+            .settings
+            .free(self.own.now, Kind::Prepare, &to, &prepare, &entries))
     }
 
     /// Own entries `[from, to)` in bundle form, from the rows.
