@@ -59,7 +59,7 @@ pub(crate) fn describe_member(shown: &mut Value, status: &federation::Status) {
         .peers
         .iter()
         .map(|peer| {
-            json!({ "name": peer.name, "connected": peer.connected, "prepared": peer.prepared, "goodbye": peer.goodbye })
+            json!({ "name": peer.name, "connected": peer.connected, "prepared": peer.prepared, "goodbye": peer.goodbye, "refused": peer.refused })
         })
         .collect();
     let mirrors: Vec<Value> = status
@@ -84,6 +84,8 @@ pub(crate) fn describe_member(shown: &mut Value, status: &federation::Status) {
         fields.insert("refused".to_owned(), Value::Object(refused));
         fields.insert("restoring".to_owned(), json!(status.restoring));
         fields.insert("needs_serial".to_owned(), json!(status.needs_serial));
+        fields.insert("waits_for".to_owned(), json!(status.waits_for));
+        fields.insert("wall_steps".to_owned(), json!(status.wall_steps));
         fields.insert("nonces".to_owned(), nonces(&status.nonces));
         if let Some(quorum) = &status.quorum {
             fields.insert(
@@ -123,6 +125,17 @@ fn quorum(value: &Value) -> String {
         faulty => format!("up to {faulty} may lie"),
     };
     format!("\nquorum    {needed} of {towers} towers; {worth}")
+}
+
+/// A list of names as people read it.
+fn names(value: &Value, key: &str) -> String {
+    let list = value.get(key).and_then(Value::as_array);
+    let names: Vec<String> = list
+        .into_iter()
+        .flatten()
+        .map(|one| plain(Some(one)))
+        .collect();
+    names.join(", ")
 }
 
 /// A value as people read it.
@@ -169,7 +182,9 @@ fn human(value: &Value) -> String {
             peer.get("goodbye").and_then(Value::as_str),
         ) {
             (Some(Value::Bool(true)), _) => {
-                format!("connected, holds {} entries", field("prepared"))
+                let refused = peer.get("refused").and_then(Value::as_str);
+                let refused = refused.map_or(String::new(), |why| format!("; {why}"));
+                format!("connected, holds {} entries{refused}", field("prepared"))
             }
             (_, Some(why)) => why.to_owned(),
             _ => "not connected".to_owned(),
@@ -187,16 +202,18 @@ fn human(value: &Value) -> String {
     }
     let restoring = match value.get("restoring").and_then(Value::as_array) {
         Some(list) if !list.is_empty() => {
-            let names: Vec<String> = list.iter().map(|one| plain(Some(one))).collect();
+            let list = names(value, "restoring");
             format!(
-                "\nrestoring {}: promises and acks nothing for them before every other tower told what it knows",
-                names.join(", ")
+                "\nrestoring {list}: promises and acks nothing for them before every other tower told what it knows"
             )
         }
         _ if value.get("needs_serial") == Some(&Value::Bool(true)) => {
             "\nrestoring needs keys of a new serial before it acks; see the log".to_owned()
         }
-        _ => String::new(),
+        _ => match names(value, "waits_for") {
+            list if list.is_empty() => String::new(),
+            list => format!("\nasking    acks nothing before {list} told what they saw"),
+        },
     };
     let quorum = quorum(value);
     format!(

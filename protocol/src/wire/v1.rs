@@ -158,6 +158,25 @@ pub enum Reason {
     Bad,
 }
 
+impl Reason {
+    /// What it means, for people.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::HigherIncarnation => "another start of this node took over there",
+            Self::ReplacedDisk => "a tower's disk was replaced; recovering again",
+            Self::Gap => "it lacks earlier entries and fetches them",
+            Self::BelowDigest => "it saw a newer digest of this node",
+            Self::OtherRoot => "the entries do not lead to the root",
+            Self::Recovering => "it still asks others what they know, and acks nothing before",
+            Self::Conflict => "it holds two digests that contradict each other",
+            Self::TooMuch => "more than a tower takes unsigned",
+            Self::NotYours => "it is no tower of this ledger",
+            Self::Bad => "it cannot read the message",
+        }
+    }
+}
+
 /// A refusal.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Refused {

@@ -58,6 +58,8 @@ pub(super) struct Factory {
     sent: BTreeMap<MemberIx, (u64, u64)>,
     /// Newest digest sent to a tower, and when.
     pub(super) digests: BTreeMap<MemberIx, (u64, u64)>,
+    /// Why a tower refused last.
+    refused: BTreeMap<MemberIx, Reason>,
     /// What is appended and not signed.
     pub(super) backlog: Backlog,
     /// Disks of the towers whose answers this incarnation rests on.
@@ -80,6 +82,7 @@ impl Factory {
             prepared: BTreeMap::new(),
             sent: BTreeMap::new(),
             digests: BTreeMap::new(),
+            refused: BTreeMap::new(),
             backlog: Backlog::default(),
             rests_on: Vec::new(),
         }
@@ -117,6 +120,16 @@ impl Factory {
     /// Entries that a tower holds durably under this incarnation.
     pub(super) fn prepared_by(&self, member: MemberIx) -> u64 {
         self.prepared.get(&member).copied().unwrap_or(0)
+    }
+
+    /// Why a tower refused the last prepare or digest, for people.
+    pub(super) fn refused_by(&self, member: MemberIx) -> Option<&'static str> {
+        self.refused.get(&member).map(|reason| reason.text())
+    }
+
+    /// A tower took what it was sent.
+    pub(super) fn taken_by(&mut self, member: MemberIx) {
+        self.refused.remove(&member);
     }
 
     /// Whether digests are signed, so that this node knows its own newest one.
@@ -378,6 +391,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         if head.root() != prepared.root {
             return Err(Bad("other root").into());
         }
+        self.v.factory.taken_by(tower);
         let to = self.v.factory.prepared.entry(tower).or_default();
         *to = (*to).max(prepared.to);
         Ok(self.sign_ready()?)
@@ -426,6 +440,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         if refused.origin.as_str() != self.settings.members.name(self.settings.me) {
             return Err(Bad("not our ledger").into());
         }
+        self.v.factory.refused.insert(tower, refused.reason);
         // What was sent did not arrive as a promise: begin again, at its pace.
         let now = self.now_us();
         match refused.reason {

@@ -243,6 +243,11 @@ pub enum Alarm {
         /// Size of that digest.
         size: u64,
     },
+    /// The wall clock stepped.
+    WallStep {
+        /// By so many microseconds.
+        by_us: i64,
+    },
     /// Two digests of one ledger cannot both be true.
     Fork {
         /// The ledger.
@@ -277,6 +282,10 @@ pub struct Status {
     pub refused: Vec<(&'static str, u64)>,
     /// The quorum of this node's own ledger, if towers watch it.
     pub quorum: Option<Quorum>,
+    /// Members that a tower waits for before it acks: they did not tell yet what they saw since its start (R3).
+    pub waits_for: Vec<String>,
+    /// Steps of the wall clock since the start.
+    pub wall_steps: u64,
     /// What anti-replay accepted and refused since the start.
     pub nonces: Counts,
     /// Ledgers that a restored tower has yet to catch up with, or to ack for the first time.
@@ -298,6 +307,8 @@ pub struct PeerStatus {
     pub prepared: u64,
     /// Why the last hello failed, if it did.
     pub goodbye: Option<String>,
+    /// Why it refused the last prepare or digest, if it did.
+    pub refused: Option<&'static str>,
 }
 
 /// One mirrored ledger.

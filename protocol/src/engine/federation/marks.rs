@@ -73,6 +73,25 @@ pub(super) fn told_enough(settings: &Settings, v: &Volatile, origin: MemberIx) -
     others.iter().filter(|one| told(one)).count() >= needed && factory
 }
 
+/// Whom a tower waits for before it acks some ledger; nobody once it was told enough.
+pub(super) fn waits_for(settings: &Settings, v: &Volatile) -> BTreeSet<MemberIx> {
+    let (members, me) = (&settings.members, settings.me);
+    let mut missing = BTreeSet::new();
+    if !members.is_tower(me) {
+        return missing;
+    }
+    for origin in (0..members.count()).filter(|one| *one != me && members.is_factory(*one)) {
+        if told_enough(settings, v, origin) {
+            continue;
+        }
+        let others = members.towers_of(origin).filter(|one| *one != me);
+        let connected = v.connection(origin).map(|_| origin);
+        let silent = |one: &MemberIx| !v.tower.told.contains(one);
+        missing.extend(others.chain(connected).filter(silent));
+    }
+    missing
+}
+
 impl<T: Transaction> Turn<'_, '_, T> {
     /// Whether this tower was told enough to ack that ledger.
     pub(super) fn may_ack(&self, origin: MemberIx) -> bool {

@@ -11,6 +11,7 @@
 //! | `marks` | what a tower asks before it acks (R3) |
 //! | [`restored`], [`disk`] | a tower whose directory came out of a backup, or was lost (R1, R3) |
 //! | `own` | statements of this node's own that it did not make (R3) |
+//! | `clock` | steps of the wall clock (R8) |
 //! | `heads` | what a tower tells everybody once a second |
 //! | [`certificates`] | chains of members that are away (R6) |
 //! | `fetch`, [`serve`] | catching up on entries, verified piece by piece |
@@ -21,6 +22,7 @@ mod acks;
 mod backlog;
 pub mod certificates;
 pub mod checks;
+mod clock;
 mod digests;
 pub mod disk;
 mod dispatch;
@@ -95,6 +97,7 @@ struct Volatile {
     goodbyes: BTreeMap<MemberIx, String>,
     refused: BTreeMap<&'static str, u64>,
     nonces: Counts,
+    clock: clock::Clock,
     /// The keys changed: every peer is to hear of the new certificate.
     say_hello: bool,
     acked: u64,
@@ -228,6 +231,7 @@ impl Engine {
                 goodbyes: BTreeMap::new(),
                 refused: BTreeMap::new(),
                 nonces: Counts::default(),
+                clock: clock::Clock::default(),
                 say_hello: false,
                 acked: 0,
                 steps: 0,
@@ -324,6 +328,7 @@ impl Engine {
                 connected: connected(member),
                 prepared: v.factory.prepared_by(member),
                 goodbye: v.goodbyes.get(&member).cloned(),
+                refused: v.factory.refused_by(member),
             })
             .collect();
         let all = mirror::Mirror::all(tx)?;
@@ -344,10 +349,8 @@ impl Engine {
                 acked: mirror.acked.as_ref().map_or(0, |ack| ack.size),
             })
             .collect();
-        let asking = members.is_tower(self.settings.me)
-            && (0..members.count())
-                .filter(|one| *one != self.settings.me && members.is_factory(*one))
-                .any(|one| !marks::told_enough(&self.settings, v, one));
+        let waits_for = marks::waits_for(&self.settings, v);
+        let asking = !waits_for.is_empty();
         let phase = match v.factory.phase_name() {
             // Until others told it what they saw, it acks nothing.
             tower if tower == "tower" && (needs_serial || !restoring.is_empty()) => {
@@ -371,7 +374,12 @@ impl Engine {
             quorum: members
                 .quorum_of(self.settings.me)
                 .filter(|_| members.is_factory(self.settings.me)),
+            waits_for: waits_for
+                .into_iter()
+                .map(|one| members.name(one).to_owned())
+                .collect(),
             nonces: v.nonces,
+            wall_steps: v.clock.steps,
             restoring,
             needs_serial,
         })
@@ -390,6 +398,7 @@ impl Engine {
 
 impl<T: Transaction> Turn<'_, '_, T> {
     fn begin(&mut self) -> Result<(), StoreError> {
+        self.look_at_clocks();
         if self.v.steps == 0 {
             let acked = self.own.tx.record(Record::Acked)?;
             self.v.acked = acked
