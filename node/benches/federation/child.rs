@@ -7,7 +7,8 @@ use belfry_keys::{KeyDir, NodeKeys};
 use belfry_node::config;
 use belfry_node::disk::FixedSyncDisk;
 use belfry_node::member;
-use belfry_node::net::{NetCommand, NetHandle, Topic};
+use belfry_node::member::Network;
+use belfry_node::net::{NetCommand, Topic};
 use belfry_node::node::Node;
 use belfry_node::store::Layout;
 use belfry_protocol::checkpoint::Checkpoint;
@@ -29,7 +30,8 @@ const FOUNDING: u64 = 2;
 
 struct Running {
     node: Arc<Node>,
-    net: NetHandle,
+    /// Ends with the process.
+    _network: Network,
     keys: NodeKeys,
     runtime: Runtime,
     /// Digests that are signed and not published yet, the last one first.
@@ -61,7 +63,7 @@ pub(crate) fn run(dir: &Path) {
     let net = runtime.block_on(join(&node, own));
     let mut running = Running {
         node,
-        net,
+        _network: net,
         keys,
         runtime,
         signed: Vec::new(),
@@ -76,7 +78,7 @@ pub(crate) fn run(dir: &Path) {
 
 /// Starts the network, and appends what the node owes once it may, as `belfry run` does.
 #[allow(clippy::unused_async, reason = "it must run inside the runtime")]
-async fn join(node: &Arc<Node>, keys: NodeKeys) -> NetHandle {
+async fn join(node: &Arc<Node>, keys: NodeKeys) -> Network {
     let (federation, link) = node.membership().unwrap();
     let net = member::connect(node, link, federation, keys).unwrap();
     let mut published = node.writer().published();
@@ -161,7 +163,8 @@ impl Running {
             let bytes = self.signed.pop().unwrap();
             let topic = Topic::Digests;
             let command = NetCommand::Publish { topic, bytes };
-            self.runtime.block_on(self.net.send(command)).unwrap();
+            let net = self.node.membership().unwrap().1.net().unwrap();
+            self.runtime.block_on(net.send(command)).unwrap();
         }
         json!({ "published": count })
     }

@@ -1,5 +1,9 @@
 //! Arguments of every command, with an example in each help text. Parses only; does nothing.
 
+mod peers;
+
+pub(super) use peers::{BanArgs, PeersCommand, WhomArgs};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -200,14 +204,6 @@ pub struct WaitArgs {
     /// Seconds before it gives up with exit 31
     #[arg(long, default_value = "60")]
     pub timeout: u64,
-}
-
-/// `peers …`
-#[derive(Subcommand, Debug)]
-pub enum PeersCommand {
-    /// Members of the federation and whether they are connected
-    #[command(after_help = "Example:\n  belfry peers list --json")]
-    List,
 }
 
 /// `append`

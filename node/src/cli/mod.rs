@@ -3,10 +3,11 @@
 //! | file | commands |
 //! |---|---|
 //! | [`init`], [`append`], [`erase`], [`status`], [`run`], [`demo`] | those of these names |
+//! | [`wait`], [`peers`] | `wait`, `peers …`: asking a running node |
 //! | [`ledger`], [`export`] | `ledger …` |
 //! | [`audit`] | `audit verify` |
 //! | [`keys`], [`tokens`], [`settings`] | `key …`, `token …`, `config …` |
-//! | [`context`], [`output`], [`control`] | what they share: directory and keys, printing, the control socket |
+//! | [`context`], [`output`], [`control`], [`span`] | what they share: directory and keys, printing, the control socket |
 
 mod append;
 mod args;
@@ -21,15 +22,17 @@ mod keys;
 mod last_resort;
 mod ledger;
 mod output;
+mod peers;
 mod run;
 mod settings;
+mod span;
 mod status;
 mod tokens;
 mod wait;
 
 pub use args::Cli;
 pub(crate) use erase::commitment;
-pub(crate) use status::{describe as describe_status, describe_member};
+pub(crate) use status::{describe as describe_status, describe_member, describe_network};
 
 use crate::exit::{Code, Failure};
 use args::{AuditCommand, Command, ConfigCommand, KeyCommand, LedgerCommand, TokenCommand};
@@ -90,7 +93,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Run(args) => run::run(&context, &args),
         Command::Status(args) => status::run(&context, &args),
         Command::Wait(args) => wait::run(&context, &args),
-        Command::Peers { command } => wait::list_peers(&context, &command),
+        Command::Peers { command } => peers::run(&context, &command),
         Command::Demo(args) => demo::run(&context, &args),
         Command::Ledger { command } => match command {
             LedgerCommand::Head => ledger::head(&context),

@@ -49,7 +49,10 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> Result<(), Failure> {
         let net = join_federation(context, &app)?;
         let served = serve(context, &app, &flags).await;
         if let Some(net) = net {
-            let _ = net.send(crate::net::NetCommand::Close).await;
+            // A writer that waits for the flusher holds up what is on its way to it; peers send that again.
+            if tokio::time::timeout(GRACE, net.close()).await.is_err() {
+                tracing::warn!("the network did not end within 10 s and was dropped");
+            }
         }
         served
     });
@@ -68,7 +71,7 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> Result<(), Failure> {
 fn join_federation(
     context: &Context,
     app: &Arc<App>,
-) -> Result<Option<crate::net::NetHandle>, Failure> {
+) -> Result<Option<crate::member::Network>, Failure> {
     let Some((federation, link)) = app.node.membership() else {
         return Ok(None);
     };
@@ -209,6 +212,14 @@ fn reload(context: &Context, app: &App, flags: &BTreeMap<&'static str, String>) 
         (
             "http.body_limit",
             config.http_body_limit != old.http_body_limit,
+        ),
+        (
+            "net.listen, net.transport, net.relay, net.mdns or net.verifiers",
+            config.net_listen != old.net_listen
+                || config.net_transport != old.net_transport
+                || config.net_relay != old.net_relay
+                || config.net_mdns != old.net_mdns
+                || config.net_verifiers != old.net_verifiers,
         ),
         (
             "scrub",

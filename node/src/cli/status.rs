@@ -4,6 +4,7 @@ use super::args::StatusArgs;
 use super::context::Context;
 use super::control::Control;
 use crate::exit::Failure;
+use crate::member::Traffic;
 use belfry_protocol::engine::federation;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -138,6 +139,41 @@ fn names(value: &Value, key: &str) -> String {
     names.join(", ")
 }
 
+/// Adds what passed over the network so far.
+pub(crate) fn describe_network(shown: &mut Value, traffic: &Traffic) {
+    let net = &traffic.net;
+    let sum = |tally: &crate::net::Tally| tally.values().sum::<u64>();
+    shown["net"] = json!({
+        "connected": net.admitted, "dial_failures": net.dial_failures, "refused": net.refused,
+        "over_quota": net.quota, "gossip": net.verdicts,
+        "received_bytes": sum(&net.received), "sent_bytes": sum(&net.sent),
+        "dropped": net.outbox_drops + traffic.commands_dropped + traffic.verifier_dropped,
+    });
+}
+
+/// One line about the network, if there is one.
+fn network(value: &Value) -> Option<String> {
+    let net = value.get("net")?;
+    let number = |key: &str| net.get(key).and_then(Value::as_u64).unwrap_or(0);
+    let sum = |key: &str| -> u64 {
+        let all = net.get(key).and_then(Value::as_object);
+        all.into_iter()
+            .flat_map(|all| all.values())
+            .filter_map(Value::as_u64)
+            .sum()
+    };
+    Some(format!(
+        "\nnetwork   {} members connected; {} MB in, {} MB out; {} refused, {} over quota, {} dials failed, {} dropped",
+        number("connected"),
+        number("received_bytes") / 1_000_000,
+        number("sent_bytes") / 1_000_000,
+        sum("refused"),
+        sum("over_quota"),
+        number("dial_failures"),
+        number("dropped"),
+    ))
+}
+
 /// A value as people read it.
 fn plain(value: Option<&Value>) -> String {
     match value {
@@ -174,7 +210,7 @@ fn human(value: &Value) -> String {
             .cloned()
             .unwrap_or_default()
     };
-    let mut members = String::new();
+    let mut members = network(value).unwrap_or_default();
     for peer in list("peers") {
         let field = |name: &str| plain(peer.get(name));
         let state = match (

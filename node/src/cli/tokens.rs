@@ -2,6 +2,7 @@
 
 use super::args::{TokenCreateArgs, TokenRevokeArgs};
 use super::context::Context;
+use super::span;
 use crate::clock;
 use crate::exit::{Code, Failure};
 use crate::store::tokens::{Scope, Token, Tokens};
@@ -120,26 +121,7 @@ fn describe(token: &Token, now: TimeUs) -> Value {
 
 /// `now` plus a span like `24h` or `90d`.
 fn after(now: TimeUs, text: &str) -> Result<TimeUs, Failure> {
-    let bad = || {
-        Failure::new(
-            Code::Usage,
-            format!("{text:?} is no time span like 30m, 24h or 90d"),
-        )
-    };
-    let unit = text.chars().next_back().ok_or_else(bad)?;
-    let seconds: i64 = match unit {
-        'm' => 60,
-        'h' => 3_600,
-        'd' => 86_400,
-        _ => return Err(bad()),
-    };
-    let count: i64 = text[..text.len() - 1]
-        .parse()
-        .ok()
-        .filter(|count| *count > 0)
-        .ok_or_else(bad)?;
-    count
-        .checked_mul(seconds * 1_000_000)
-        .and_then(|span| TimeUs::from_micros(now.micros().checked_add(span)?))
-        .ok_or_else(bad)
+    let span = span::seconds(text)?.checked_mul(1_000_000);
+    span.and_then(|span| TimeUs::from_micros(now.micros().checked_add(span)?))
+        .ok_or_else(|| Failure::new(Code::Usage, format!("{text:?} ends at no time there is")))
 }

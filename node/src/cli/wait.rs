@@ -1,6 +1,6 @@
-//! `belfry wait` and `belfry peers`: what a running node says of itself and of the other members, asked until it is so.
+//! `belfry wait`: what a running node says of itself, asked until it is so.
 
-use super::args::{PeersCommand, WaitArgs};
+use super::args::WaitArgs;
 use super::context::Context;
 use super::control::Control;
 use crate::exit::{Code, Failure};
@@ -130,31 +130,4 @@ pub(super) fn run(context: &Context, args: &WaitArgs) -> Result<(), Failure> {
         &format!("{} after {waited} ms", args.condition),
         &json!({ "for": args.condition, "waited_ms": waited }),
     )
-}
-
-pub(super) fn list_peers(context: &Context, command: &PeersCommand) -> Result<(), Failure> {
-    let PeersCommand::List = command;
-    let control = Control::find(&context.layout).ok_or_else(|| {
-        Failure::new(Code::Unreachable, "no node runs on this directory")
-            .hint("start it with `belfry run`")
-    })?;
-    let status = control.get("/control/status")?;
-    let lines: Vec<String> = peers(&status)
-        .map(|peer| {
-            let text = |key: &str| peer.get(key).and_then(Value::as_str).unwrap_or("");
-            let state = match (peer.get("connected"), text("goodbye")) {
-                (Some(Value::Bool(true)), _) => "connected".to_owned(),
-                (_, "") => "not connected".to_owned(),
-                (_, why) => why.to_owned(),
-            };
-            format!("{:<32} {state}", text("name"))
-        })
-        .collect();
-    let text = if lines.is_empty() {
-        "this node belongs to no federation".to_owned()
-    } else {
-        lines.join("\n")
-    };
-    let list = status.get("peers").cloned().unwrap_or_else(|| json!([]));
-    context.out.result(&text, &json!({ "peers": list }))
 }

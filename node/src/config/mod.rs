@@ -218,6 +218,38 @@ mod tests {
     }
 
     #[test]
+    fn relays_are_a_list_and_mdns_is_off() {
+        let id = "12D3KooWLPPHzdKtcYNFkx4R9iEWmFPFLFVnFfMq3jr7PgVnE1fB";
+        let relay = format!("/ip4/192.0.2.7/tcp/9471/p2p/{id}");
+        let (config, _) = load_text("name = \"a\"\n").unwrap();
+        assert!(config.net_relay.is_empty() && !config.net_mdns && config.net_verifiers.is_none());
+        let text =
+            format!("name = \"a\"\n[net]\nrelay = [\"{relay}\"]\nmdns = true\nverifiers = 3\n");
+        let (config, shown) = load_text(&text).unwrap();
+        assert_eq!(config.net_relay.len(), 1, "{shown:?}");
+        assert!(config.net_mdns && config.net_verifiers == Some(3));
+        let variables =
+            BTreeMap::from([("BELFRY_NET_RELAY".to_owned(), format!("{relay}, {relay}"))]);
+        let (config, _) = parse(
+            "config.toml",
+            "name = \"a\"\n",
+            &variables,
+            &BTreeMap::new(),
+        )
+        .unwrap();
+        assert_eq!(config.net_relay.len(), 2);
+        for bad in [
+            "relay = [1]",
+            "relay = [\"/ip4/192.0.2.7/tcp/1\"]",
+            "mdns = 1",
+            "verifiers = 0",
+        ] {
+            let failure = load_text(&format!("name = \"a\"\n[net]\n{bad}\n")).unwrap_err();
+            assert!(failure.message.contains("line 3: net."), "{failure}");
+        }
+    }
+
+    #[test]
     fn scrubbing_rules_take_words_and_masks() {
         let text = "name = \"a\"\n[scrub.rules]\nuuid = \"keep\"\nphone = { mask = 4 }\n\
                     [scrub.kinds.\"audit.event\"]\nemail = \"drop\"\n";

@@ -1,7 +1,7 @@
 //! Every configuration key in one table, and the values they become.
 
 use super::Shown;
-use crate::net::Transport;
+use crate::net::{MAX_RELAYS, Multiaddr, Transport};
 use belfry_protocol::entry::time::DAY_US;
 use belfry_protocol::scrub::RulesetConfig;
 use std::collections::BTreeMap;
@@ -74,6 +74,21 @@ pub const KEYS: &[Key] = &[
         about: "tcp, quic, or both",
     },
     Key {
+        name: "net.relay",
+        default: "[]",
+        about: "relays to listen through when others cannot reach this node: a list of /ip4/…/tcp/…/p2p/ID",
+    },
+    Key {
+        name: "net.mdns",
+        default: "false",
+        about: "look for members on the local network too, and say there where this node is",
+    },
+    Key {
+        name: "net.verifiers",
+        default: "auto",
+        about: "threads that check signatures of messages, 1 to 16; auto: one less than processors",
+    },
+    Key {
         name: "log.filter",
         default: "info",
         about: "what is logged, e.g. info or belfry=debug",
@@ -100,6 +115,13 @@ public = false
 
 [http]
 listen = "127.0.0.1:9470"
+
+# For members of a federation; these are the defaults.
+# [net]
+# listen = "0.0.0.0:9471"
+# transport = "both"    # tcp, quic or both
+# relay = []            # ["/ip4/192.0.2.7/tcp/9471/p2p/12D3KooW…"]: be reached through a relay
+# mdns = false          # look for members on the local network too
 
 # What the scrubber does with what it finds: "drop", "token", "keep" or { mask = 4 }. Defaults suit most; for example:
 # [scrub.rules]
@@ -129,6 +151,12 @@ pub struct Config {
     pub net_listen: SocketAddr,
     /// Transports for other members.
     pub net_transport: Transport,
+    /// Relays to listen through.
+    pub net_relay: Vec<Multiaddr>,
+    /// Whether members are looked for on the local network.
+    pub net_mdns: bool,
+    /// Threads that check signatures; `None`: by the machine.
+    pub net_verifiers: Option<usize>,
     /// Log filter.
     pub log_filter: String,
     /// Log format.
@@ -218,10 +246,57 @@ impl Config {
                     ));
                 }
             },
+            net_relay: list(text("net.relay"))
+                .ok_or(
+                    "not a list of texts like [\"/ip4/192.0.2.7/tcp/9471/p2p/12D3KooW…\"]"
+                        .to_owned(),
+                )
+                .and_then(|relays| match relays.len() {
+                    0..=MAX_RELAYS => relays.iter().map(|relay| relay_address(relay)).collect(),
+                    count => Err(format!("{count} relays are more than {MAX_RELAYS}")),
+                })
+                .map_err(|problem| ("net.relay", problem))?,
+            net_mdns: flag("net.mdns")?,
+            net_verifiers: match text("net.verifiers") {
+                "auto" => None,
+                number => Some(
+                    number
+                        .parse()
+                        .ok()
+                        .filter(|count| (1..=16).contains(count))
+                        .ok_or((
+                            "net.verifiers",
+                            format!("{number:?} is not auto or a number from 1 to 16"),
+                        ))?,
+                ),
+            },
             log_filter: text("log.filter").to_owned(),
             log_format,
             scrub,
             scrub_kinds,
         })
     }
+}
+
+/// A TOML list of texts, or texts with commas between them as variables have them.
+fn list(text: &str) -> Option<Vec<String>> {
+    if !text.starts_with('[') {
+        let parts = text
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty());
+        return Some(parts.map(str::to_owned).collect());
+    }
+    let table: toml::Table = format!("list = {text}").parse().ok()?;
+    let all = table.get("list")?.as_array()?.iter();
+    all.map(|one| one.as_str().map(str::to_owned)).collect()
+}
+
+fn relay_address(text: &str) -> Result<Multiaddr, String> {
+    text.parse()
+        .ok()
+        .filter(|_| text.contains("/p2p/") && !text.contains("/p2p-circuit"))
+        .ok_or_else(|| {
+            format!("{text:?} is no address of a relay like /ip4/192.0.2.7/tcp/9471/p2p/12D3KooW…")
+        })
 }

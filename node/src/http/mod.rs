@@ -6,11 +6,15 @@
 //! | [`tiles`] | `/checkpoint`, `/tile/…` |
 //! | [`entries`] | `POST /api/v1/entries`, `GET /api/v1/entries/{index}`, `GET /api/v1/receipts/{index}` |
 //! | [`operations`] | `/livez`, `/readyz`, `/metrics`, `/control/…` |
+//! | [`peers`] | `/control/peers…` |
+//! | [`network_metrics`] | the part of `/metrics` about a member's network |
 //! | [`auth`], [`problem`], [`state`], [`stream`] | tokens, errors, what handlers share, request bodies |
 
 mod auth;
 mod entries;
+mod network_metrics;
 mod operations;
+mod peers;
 mod problem;
 mod state;
 pub(crate) mod stream;
@@ -41,6 +45,11 @@ pub(crate) fn public(app: Arc<App>) -> Router {
 pub(crate) fn control(app: Arc<App>) -> Router {
     shared(&app)
         .route("/control/status", get(operations::status))
+        .route("/control/peers", get(peers::list))
+        .route("/control/peers/show", post(peers::show))
+        .route("/control/peers/ping", post(peers::ping))
+        .route("/control/peers/ban", post(peers::ban))
+        .route("/control/peers/unban", post(peers::unban))
         .route("/control/erase/{index}", post(operations::erase))
         .route("/control/retire", post(operations::retire))
         .with_state(auth::Door { app, trusted: true })

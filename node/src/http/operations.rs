@@ -4,6 +4,7 @@ use super::auth::Door;
 use super::problem::{Problem, blocking};
 use super::state::{App, RequestLabels};
 use crate::exit::{Code, Failure};
+use crate::net::Tally;
 use crate::writer::Request as WriterRequest;
 use axum::extract::{MatchedPath, Path, Request, State};
 use axum::http::{StatusCode, header};
@@ -12,6 +13,10 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How long metrics wait for the engine: it answers within a step, unless the disk or the flusher is stuck.
+const ENGINE_PATIENCE: Duration = Duration::from_secs(1);
 
 pub(super) async fn livez() -> &'static str {
     "ok\n"
@@ -42,9 +47,19 @@ pub(super) async fn readyz(State(door): State<Door>) -> Response {
 }
 
 pub(super) async fn metrics(State(door): State<Door>) -> Response {
-    let text = door.app.metrics.encode(&door.app.node);
+    let refused = engine_refused(&door.app).await;
+    let text = door.app.metrics.encode(&door.app.node, refused.as_ref());
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], text).into_response()
+}
+
+/// What the engine refused; nothing while it is too busy to say so, because metrics must not wait for it.
+async fn engine_refused(app: &Arc<App>) -> Option<Tally> {
+    app.node.membership()?;
+    let app = Arc::clone(app);
+    let asked = tokio::task::spawn_blocking(move || app.node.writer().status());
+    let status = tokio::time::timeout(ENGINE_PATIENCE, asked).await;
+    Some(status.ok()?.ok()??.refused.into_iter().collect())
 }
 
 pub(super) async fn status(State(door): State<Door>) -> Result<axum::Json<Value>, Problem> {
@@ -60,6 +75,14 @@ pub(super) async fn status(State(door): State<Door>) -> Result<axum::Json<Value>
         && let Some(status) = blocking(move || Ok(app.node.writer().status())).await?
     {
         crate::cli::describe_member(&mut shown, &status);
+    }
+    if let Some(traffic) = door
+        .app
+        .node
+        .membership()
+        .and_then(|(_, link)| link.traffic())
+    {
+        crate::cli::describe_network(&mut shown, &traffic);
     }
     Ok(axum::Json(shown))
 }

@@ -1,6 +1,8 @@
 //! What handlers share: the node, readers, presses, tokens and counters.
 
+use super::network_metrics::NetworkMetrics;
 use crate::exit::Failure;
+use crate::net::Tally;
 use crate::node::Node;
 use crate::store::Reader;
 use crate::store::tokens::Tokens;
@@ -34,6 +36,7 @@ pub(crate) struct Metrics {
     signed: Gauge,
     flushed: Gauge,
     commits: Counter,
+    network: NetworkMetrics,
 }
 
 impl Metrics {
@@ -62,7 +65,9 @@ impl Metrics {
             "Durable transactions since start",
             commits.clone(),
         );
+        let network = NetworkMetrics::new(&mut registry);
         Self {
+            network,
             registry,
             requests,
             size,
@@ -72,8 +77,8 @@ impl Metrics {
         }
     }
 
-    /// The OpenMetrics text, as of now.
-    pub(crate) fn encode(&self, node: &Node) -> String {
+    /// The OpenMetrics text, as of now. `refused` is what the engine of a member refused, if it could be asked.
+    pub(crate) fn encode(&self, node: &Node, refused: Option<&Tally>) -> String {
         let now = node.published();
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.size.set(gauge(now.size));
@@ -81,6 +86,9 @@ impl Metrics {
         self.flushed.set(gauge(now.flushed));
         self.commits
             .inc_by(now.commits.saturating_sub(self.commits.get()));
+        if let Some(traffic) = node.membership().and_then(|(_, link)| link.traffic()) {
+            self.network.update(&traffic, refused);
+        }
         let mut text = String::new();
         // Writing to a string cannot fail.
         let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);

@@ -65,6 +65,17 @@ impl Renewer {
         }
     }
 
+    /// As [`Renewer::renew`], with the outcome in the log.
+    pub(super) fn renew_and_say(&self, log_from_size: u64) {
+        match self.renew(log_from_size) {
+            Ok(serial) => tracing::warn!(
+                serial,
+                "caught up after a restore; from now on keys of a new serial sign"
+            ),
+            Err(error) => tracing::error!(%error, "no new keys, and so no acks"),
+        }
+    }
+
     /// Makes the keys of the next serial and hands them to the engine. Blocks: key files are written and synced.
     ///
     /// # Errors

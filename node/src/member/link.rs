@@ -1,65 +1,102 @@
-//! Between the engine on the writer thread and the network on its own: inputs one way, outputs the other. Drops what
-//! does not fit a queue, because peers ask again; never waits on the writer thread.
+//! Between the engine on the writer thread and the network on its own: what the engine says goes out here. Drops what does
+//! not fit a queue, because peers ask again; never waits on the writer thread.
 
-use super::Renewer;
-use crate::exit::{Code, Failure};
+use super::bans::Bans;
+use super::lobby::Lobby;
+use super::serving;
+use super::verify::{PoolCounts, Snapshot};
+use crate::exit::Failure;
 use crate::net::{
-    self, InboundId, Multiaddr, NetCommand, NetConfig, NetEvent, NetHandle, PeerId,
-    Protocol as NetProtocol, Topic as NetTopic, Verdict as NetVerdict,
+    self, Counts, InboundId, NetCommand, NetHandle, PeerId, Protocol as NetProtocol,
+    Topic as NetTopic, Verdict as NetVerdict,
 };
-use crate::node::Node;
-use crate::store::{LedgerView, Placed, Reader};
-use crate::writer::{Outlet, Writer};
-use belfry_keys::NodeKeys;
-use belfry_protocol::engine::federation::checks::Checks;
-use belfry_protocol::engine::federation::serve::{self, EntrySource};
-use belfry_protocol::engine::federation::{Free, Input, Promise, Protocol, Topic, Verdict};
-use belfry_protocol::engine::store::{Place, StoreError};
-use belfry_protocol::manifest::Federation;
-use belfry_protocol::tlog::hash::Hash;
-use belfry_protocol::tlog::proof::TileSource;
-use belfry_protocol::tlog::tile::{Bundle, Tile};
+use crate::store::Reader;
+use crate::writer::Outlet;
+use belfry_protocol::engine::federation::members::Members;
+use belfry_protocol::engine::federation::{Free, Promise, Protocol, Topic, Verdict};
+use belfry_protocol::engine::store::Place;
 use belfry_protocol::wire::v1::Get;
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 
-/// Events of the network that wait for the engine.
-const EVENTS: usize = 256;
 /// Answers with entries that are being read at once.
 const SERVING: usize = 4;
-/// Pause before a message is offered to a busy engine again.
-const FULL_PAUSE: std::time::Duration = std::time::Duration::from_millis(2);
-/// Longest frame: a tail with its head, as the engine has it, and room for the frame.
-const MAX_FRAME: usize = (9 << 20) + 4_096;
+/// Requests of peers that wait for the engine. The transport lets each peer have 8; more means that the engine lost some
+/// with a step that failed, and those are the oldest.
+const WAITING: usize = 1_024;
+/// Requests of ours that never left and were not reported yet; the engine has fewer on their way.
+const UNSENT: usize = 1_024;
 
 /// The engine's outlet before and after the network is there.
 #[derive(Clone, Default)]
 pub struct Link {
-    bound: Arc<Mutex<Option<Bound>>>,
+    pub(super) bound: Arc<Mutex<Option<Bound>>>,
+    pub(super) members: Snapshot,
 }
 
+/// The way to a network that runs.
 #[derive(Clone)]
-struct Bound {
-    net: NetHandle,
-    runtime: tokio::runtime::Handle,
-    open: Arc<dyn Fn() -> Result<Reader, Failure> + Send + Sync>,
-    inbound: Arc<Mutex<Inbound>>,
-    serving: Arc<AtomicUsize>,
-    writer: Writer,
-    renewer: Renewer,
+pub(super) struct Bound {
+    pub(super) net: NetHandle,
+    pub(super) runtime: tokio::runtime::Handle,
+    pub(super) open: Arc<dyn Fn() -> Result<Reader, Failure> + Send + Sync>,
+    pub(super) inbound: Arc<Mutex<Inbound>>,
+    pub(super) serving: Arc<AtomicUsize>,
+    pub(super) unsent: Arc<Unsent>,
+    pub(super) bans: Arc<Bans>,
+    pub(super) pool: Arc<PoolCounts>,
+    pub(super) lobby: Arc<Lobby>,
+    /// The other members, by transport id.
+    pub(super) others: Arc<HashSet<PeerId>>,
+    /// Commands that found no room.
+    pub(super) dropped: Arc<AtomicU64>,
+    /// Makes new keys; blocks.
+    pub(super) renew: Arc<dyn Fn(u64) + Send + Sync>,
 }
 
 /// Requests of peers that wait for an answer, by our number.
 #[derive(Default)]
-struct Inbound {
+pub(super) struct Inbound {
     next: u64,
     waiting: BTreeMap<u64, InboundId>,
 }
 
+impl Inbound {
+    /// Our number for a request, and the one that was given up for it, if too many wait.
+    pub(super) fn number(&mut self, id: InboundId) -> (u64, Option<InboundId>) {
+        self.next += 1;
+        self.waiting.insert(self.next, id);
+        let oldest = (self.waiting.len() > WAITING).then(|| self.waiting.pop_first());
+        (self.next, oldest.flatten().map(|(_, id)| id))
+    }
+}
+
+/// Requests that never left: the engine waits for their answers until it is told.
+#[derive(Default)]
+pub(super) struct Unsent {
+    list: Mutex<Vec<(String, u64)>>,
+    pub(super) some: Notify,
+}
+
+impl Unsent {
+    fn add(&self, peer: &str, id: u64) {
+        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        if list.len() < UNSENT {
+            list.push((peer.to_owned(), id));
+        }
+        self.some.notify_one();
+    }
+
+    /// Peers and our numbers, each once.
+    pub(super) fn take(&self) -> Vec<(String, u64)> {
+        std::mem::take(&mut *self.list.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 impl Link {
-    fn bound(&self) -> Option<Bound> {
+    pub(super) fn bound(&self) -> Option<Bound> {
         self.bound
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -67,9 +104,49 @@ impl Link {
     }
 }
 
+impl Link {
+    /// The network, once it runs.
+    #[must_use]
+    pub fn net(&self) -> Option<NetHandle> {
+        self.bound().map(|bound| bound.net)
+    }
+
+    /// The bans, once the network runs.
+    #[must_use]
+    pub fn bans(&self) -> Option<Arc<Bans>> {
+        self.bound().map(|bound| bound.bans)
+    }
+
+    /// What passed between engine and network so far, once the network runs.
+    #[must_use]
+    pub fn traffic(&self) -> Option<Traffic> {
+        let bound = self.bound()?;
+        Some(Traffic {
+            net: bound.net.counters().read(),
+            verifier_dropped: bound.pool.dropped.load(Ordering::Relaxed),
+            verifier_waited: bound.pool.waited.load(Ordering::Relaxed),
+            commands_dropped: bound.dropped.load(Ordering::Relaxed),
+        })
+    }
+}
+
+/// What passed between engine and network since the start.
+#[derive(Clone, Debug, Default)]
+pub struct Traffic {
+    /// What the transport counted.
+    pub net: Counts,
+    /// Gossip that found no room before a verifier.
+    pub verifier_dropped: u64,
+    /// Other messages that waited for room there.
+    pub verifier_waited: u64,
+    /// What the engine said and the transport had no room for.
+    pub commands_dropped: u64,
+}
+
 impl Bound {
-    fn send(&self, command: NetCommand) {
+    pub(super) fn send(&self, command: NetCommand) {
         if self.net.try_send(command).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
             tracing::debug!("a message was dropped: the network's queue is full");
         }
     }
@@ -104,26 +181,15 @@ impl Bound {
         });
         if !sent {
             tracing::debug!(%peer, "a request was dropped: the network's queue is full");
-            // Full, too: then the engine is behind, and asks again after its pause.
-            let _ = self.writer.message(Box::new(Input::Response {
-                id,
-                bytes: None,
-                checks: Checks::default(),
-            }));
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.unsent.add(peer, id);
         }
     }
 
     /// Makes new keys beside the engine.
     fn renew(&self, log_from_size: u64) {
-        let renewer = self.renewer.clone();
-        self.runtime
-            .spawn_blocking(move || match renewer.renew(log_from_size) {
-                Ok(serial) => tracing::warn!(
-                    serial,
-                    "caught up after a restore; from now on keys of a new serial sign"
-                ),
-                Err(error) => tracing::error!(%error, "no new keys, and so no acks"),
-            });
+        let renew = Arc::clone(&self.renew);
+        self.runtime.spawn_blocking(move || renew(log_from_size));
     }
 
     /// Reads entries beside the engine, a few at a time.
@@ -134,7 +200,8 @@ impl Bound {
         }
         let this = self.clone();
         self.runtime.spawn_blocking(move || {
-            match read(&this, place, &get) {
+            let read = (this.open)().and_then(|reader| serving::answer(&reader, place, &get));
+            match read {
                 Ok(bytes) => this.reply(id, bytes),
                 Err(error) => {
                     tracing::warn!(%error, origin = get.origin.as_str(), "entries could not be served");
@@ -143,49 +210,6 @@ impl Bound {
             }
             this.serving.fetch_sub(1, Ordering::AcqRel);
         });
-    }
-}
-
-fn read(bound: &Bound, place: Place, get: &Get) -> Result<Vec<u8>, Failure> {
-    let reader = (bound.open)()?;
-    let origin = if place == Place::OWN {
-        ""
-    } else {
-        get.origin.as_str()
-    };
-    let placed = Placed {
-        place,
-        origin: origin.to_owned(),
-        flushable: 0,
-        flushed: 0,
-    };
-    let source = Source {
-        view: reader.ledger(&placed),
-        size: get.tree_size,
-    };
-    Ok(serve::answer(get, &source)?)
-}
-
-/// One ledger up to the size that was asked for.
-struct Source<'a> {
-    view: LedgerView<'a>,
-    size: u64,
-}
-
-impl TileSource for Source<'_> {
-    type Error = StoreError;
-
-    fn tile(&self, tile: Tile) -> Result<Vec<Hash>, StoreError> {
-        self.view.tile(tile)
-    }
-}
-
-impl EntrySource for Source<'_> {
-    fn bundle(&self, index: u64) -> Result<Vec<u8>, StoreError> {
-        match Bundle::of_tree(index, self.size) {
-            Some(wanted) => self.view.bundle(wanted),
-            None => Ok(Vec::new()),
-        }
     }
 }
 
@@ -257,161 +281,8 @@ impl Outlet for Link {
             Promise::Alarm(_) => {}
         }
     }
-}
 
-/// Starts the network of a member; it ends when the returned handle is told to close.
-///
-/// # Errors
-/// When it cannot listen.
-pub fn connect(
-    node: &Node,
-    link: &Link,
-    federation: &Federation,
-    keys: NodeKeys,
-) -> Result<NetHandle, Failure> {
-    let seed = keys.transport_seed().clone();
-    let mut config = NetConfig::new(seed, federation.digest8());
-    config.listen = node
-        .config
-        .net_transport
-        .listen_on(node.config.net_listen.ip(), node.config.net_listen.port());
-    config.max_frame = MAX_FRAME;
-    let (events, mut arriving) = mpsc::channel(EVENTS);
-    let (net, _task) = net::start(config, events).map_err(|error| {
-        Failure::new(Code::Io, error.to_string())
-            .hint("choose another address with net.listen in config.toml")
-    })?;
-    let (layout, disk) = (node.layout.clone(), node.disk());
-    let bound = Bound {
-        net: net.clone(),
-        runtime: tokio::runtime::Handle::current(),
-        open: Arc::new(move || Ok(Reader::open(layout.clone(), Arc::clone(&disk))?)),
-        inbound: Arc::default(),
-        serving: Arc::default(),
-        writer: node.writer().clone(),
-        renewer: Renewer::new(
-            keys,
-            federation.id(),
-            node.writer().clone(),
-            node.log_keys_cell(),
-        ),
-    };
-    *link.bound.lock().unwrap_or_else(PoisonError::into_inner) = Some(bound.clone());
-    let members = federation
-        .manifest()
-        .members
-        .iter()
-        .filter_map(|member| {
-            let peer: PeerId = member.peer.parse().ok()?;
-            let known = |address: &String| address.parse::<Multiaddr>().ok();
-            Some((peer, member.addresses.iter().filter_map(known).collect()))
-        })
-        .filter(|(peer, _)| *peer != net.local_peer())
-        .collect();
-    bound.send(NetCommand::Members(members));
-    let writer = node.writer().clone();
-    tokio::spawn(async move {
-        while let Some(event) = arriving.recv().await {
-            // The engine may not keep up: wait for it, so that the network feels it and nothing is lost here.
-            let Some(mut input) = translate(&bound, event).map(Box::new) else {
-                continue;
-            };
-            while let Err(back) = writer.message(input) {
-                input = back;
-                tokio::time::sleep(FULL_PAUSE).await;
-                if !writer.is_running() {
-                    return;
-                }
-            }
-        }
-    });
-    Ok(net)
-}
-
-fn translate(bound: &Bound, event: NetEvent) -> Option<Input> {
-    let checks = Checks::default();
-    match event {
-        NetEvent::Up { peer, dialed, .. } => Some(Input::PeerUp {
-            peer: peer.to_string(),
-            dialed,
-        }),
-        NetEvent::Down { peer, reason } => {
-            tracing::info!(%peer, %reason, "a peer is gone");
-            Some(Input::PeerDown {
-                peer: peer.to_string(),
-            })
-        }
-        NetEvent::Request {
-            peer,
-            id,
-            protocol,
-            bytes,
-        } => {
-            let protocol = match protocol {
-                NetProtocol::Hello => Protocol::Hello,
-                NetProtocol::Sync => Protocol::Sync,
-                NetProtocol::Join => {
-                    bound.send(NetCommand::Drop { id });
-                    return None;
-                }
-            };
-            let mut inbound = bound.inbound.lock().unwrap_or_else(PoisonError::into_inner);
-            inbound.next += 1;
-            let number = inbound.next;
-            inbound.waiting.insert(number, id);
-            Some(Input::Request {
-                peer: peer.to_string(),
-                id: number,
-                protocol,
-                bytes,
-                checks,
-            })
-        }
-        NetEvent::Response { id, result, .. } => {
-            if let Err(why) = &result {
-                tracing::debug!(?why, "a request was not answered");
-            }
-            Some(Input::Response {
-                id,
-                bytes: result.ok(),
-                checks,
-            })
-        }
-        NetEvent::Gossip {
-            from,
-            id,
-            topic,
-            bytes,
-        } => {
-            let topic = match topic {
-                NetTopic::Digests => Topic::Digests,
-                NetTopic::Acks => Topic::Acks,
-                NetTopic::Alarms | NetTopic::Genesis => {
-                    let verdict = NetVerdict::Ignore;
-                    bound.send(NetCommand::Verdict { id, from, verdict });
-                    return None;
-                }
-            };
-            Some(Input::Gossip {
-                peer: from.to_string(),
-                id: id.0,
-                topic,
-                bytes,
-                checks,
-            })
-        }
-        NetEvent::Listening(address) => {
-            tracing::info!(%address, "listening for peers");
-            None
-        }
-        NetEvent::DialFailed { peer, error } => {
-            tracing::debug!(%peer, %error, "dial failed");
-            None
-        }
-        NetEvent::Refused { peer, why } => {
-            tracing::warn!(?peer, why, "the network refused");
-            None
-        }
-        NetEvent::Subscribed { .. } => None,
+    fn members(&mut self, members: &Members) {
+        self.members.publish(members);
     }
 }

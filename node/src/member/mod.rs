@@ -1,15 +1,28 @@
 //! A node as a member of a federation: its manifest, what the engine needs for a start, and the way between engine and
 //! network. May not decide anything about messages: that is the engine's.
 
+mod ahead;
+mod arrive;
+mod bans;
+mod cost;
 mod keys;
 mod link;
+pub mod lobby;
+mod network;
+mod serving;
+#[cfg(test)]
+pub(crate) mod testing;
+mod verify;
 
+pub use bans::{Bans, Left, what_is_left};
 pub use keys::Renewer;
 pub(crate) use keys::own_keys;
-pub use link::{Link, connect};
+pub use link::{Link, Traffic};
+pub use network::{Network, connect};
 
 use crate::disk::Disk;
 use crate::exit::{Code, Failure};
+use crate::net::{Multiaddr, PeerId};
 use crate::startup::check_not_older_than_tiles;
 use crate::store::{Layout, Reader, Store};
 use belfry_keys::NodeKeys;
@@ -21,6 +34,22 @@ use belfry_protocol::engine::store::Transaction;
 use belfry_protocol::manifest::{Federation, SignedManifest};
 use belfry_protocol::wire::{Range, Version};
 use std::sync::Arc;
+
+/// Longest frame between members: a tail with its head, as the engine has it, and room for the frame.
+const MAX_FRAME: usize = (9 << 20) + 4_096;
+
+/// Transport ids and addresses of the members, without this node's own.
+fn peers_of(federation: &Federation, local: PeerId) -> Vec<(PeerId, Vec<Multiaddr>)> {
+    let members = federation.manifest().members.iter();
+    members
+        .filter_map(|member| {
+            let peer: PeerId = member.peer.parse().ok()?;
+            let known = |address: &String| address.parse::<Multiaddr>().ok();
+            Some((peer, member.addresses.iter().filter_map(known).collect()))
+        })
+        .filter(|(peer, _)| *peer != local)
+        .collect()
+}
 
 /// The founded federation of a data directory, if it has one.
 ///

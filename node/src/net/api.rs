@@ -11,6 +11,8 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
+use super::quotas::Limits;
+
 /// What a node listens on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
@@ -57,6 +59,18 @@ pub struct NetConfig {
     pub lobby_patience: Duration,
     /// Unanswered requests per peer, counted separately in each direction. The excess fails at once.
     pub requests_in_flight_per_peer: usize,
+    /// What one peer may ask for.
+    pub limits: Limits,
+    /// How many entries of a ledger a sync request asks for: the transport cannot read it.
+    pub entries_asked: fn(&[u8]) -> u64,
+    /// Relays to listen through, each with its transport id: `/ip4/…/tcp/…/p2p/12D3KooW…`.
+    pub relays: Vec<Multiaddr>,
+    /// Whether members may be dialled through relays that their addresses name; so it is when `relays` has any.
+    pub circuits: bool,
+    /// Whether members are looked for on the local network, and this node says there where it is.
+    pub mdns: bool,
+    /// Who is banned from the first moment on.
+    pub banned: Vec<PeerId>,
 }
 
 impl NetConfig {
@@ -73,6 +87,12 @@ impl NetConfig {
             lobby_slots_per_address: 4,
             lobby_patience: Duration::from_secs(5),
             requests_in_flight_per_peer: 8,
+            limits: Limits::default(),
+            entries_asked: |_| 0,
+            relays: Vec::new(),
+            circuits: false,
+            mdns: false,
+            banned: Vec::new(),
         }
     }
 }
@@ -164,8 +184,8 @@ pub enum RequestFailure {
     /// Sync with a peer that we have not admitted.
     #[error("this peer has not passed hello")]
     NotAdmitted,
-    /// As many requests to this peer as allowed are unanswered already.
-    #[error("too many unanswered requests to this peer")]
+    /// As many requests to this peer as allowed are unanswered already, or it has been asked for as much as it allows.
+    #[error("too many unanswered requests to this peer, or too much asked of it in a short time")]
     Busy,
     /// The request exceeds what the protocol allows, or is empty.
     #[error("a request of {bytes} bytes is outside the protocol's limits (1 to {limit})")]
@@ -332,6 +352,15 @@ pub enum NetCommand {
     Unban(PeerId),
     /// Report all sessions.
     Status(oneshot::Sender<Vec<PeerStatus>>),
+    /// Report how the dialling of members goes.
+    Dials(oneshot::Sender<Vec<DialStatus>>),
+    /// Measure a round trip to a peer with a session.
+    Ping {
+        /// Whom.
+        peer: PeerId,
+        /// Where the result goes.
+        reply: oneshot::Sender<Result<Duration, RequestFailure>>,
+    },
     /// Close all connections and stop.
     Close,
 }
@@ -353,6 +382,23 @@ pub struct PeerStatus {
     pub since: Instant,
     /// The latest round trip of a ping.
     pub ping_rtt: Option<Duration>,
+    /// The peer's program and version, as it says itself.
+    pub agent: Option<String>,
+}
+
+/// How reaching one member goes, as [`NetCommand::Dials`] reports it.
+#[derive(Debug, Clone)]
+pub struct DialStatus {
+    /// Who.
+    pub peer: PeerId,
+    /// Where it is dialled.
+    pub addresses: Vec<Multiaddr>,
+    /// Failures since the last good session.
+    pub failures: u32,
+    /// Until the next dial; `None` while connected or being dialled.
+    pub next: Option<Duration>,
+    /// Why the last dial failed, if it did since the last good session.
+    pub error: Option<String>,
 }
 
 /// Why the transport did not start.

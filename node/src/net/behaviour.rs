@@ -6,8 +6,8 @@ use libp2p::request_response::{self, ProtocolSupport};
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{
-    StreamProtocol, Swarm, SwarmBuilder, identify, memory_connection_limits, noise, ping, tcp,
-    yamux,
+    StreamProtocol, Swarm, SwarmBuilder, identify, mdns, memory_connection_limits, noise, ping,
+    relay, tcp, yamux,
 };
 
 use super::api::{NetConfig, NetError, Protocol};
@@ -15,6 +15,7 @@ use super::codec::Codec;
 use super::door::Door;
 use super::gate::Gate;
 use super::params::{self, Gossip, Topics};
+use super::probe::{self, Probe};
 
 pub(super) type Requests = request_response::Behaviour<Codec>;
 
@@ -27,6 +28,9 @@ pub(super) struct Behaviour {
     pub(super) door: Door,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
+    pub(super) probe: Probe,
+    relay: Toggle<relay::client::Behaviour>,
+    mdns: Toggle<mdns::tokio::Behaviour>,
     pub(super) hello: Requests,
     pub(super) join: Requests,
     pub(super) gate: Gate<MembersOnly>,
@@ -63,15 +67,27 @@ impl Behaviour {
             .with_interval(params::PING_INTERVAL)
             .with_timeout(params::PING_TIMEOUT);
         let local = key.public().to_peer_id();
+        let mdns = config
+            .mdns
+            .then(|| mdns::tokio::Behaviour::new(mdns::Config::default(), local))
+            .transpose()
+            .map_err(|error| NetError::Setup {
+                part: "mDNS (switch it off with net.mdns = false)",
+                reason: error.to_string(),
+            })?;
         Ok(Self {
             limits: connection_limits::Behaviour::new(limits),
             memory: config
                 .memory_limit
                 .map(memory_connection_limits::Behaviour::with_max_bytes)
                 .into(),
-            door: Door::new(local, config.lobby_slots, config.lobby_slots_per_address),
+            door: Door::new(local, config),
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(ping),
+            probe: probe::behaviour(),
+            // Comes with the transport, see `swarm`.
+            relay: None.into(),
+            mdns: mdns.into(),
             hello: requests(Protocol::Hello, config)?,
             join: requests(Protocol::Join, config)?,
             gate: Gate::new(MembersOnly {
@@ -124,7 +140,7 @@ pub(super) fn swarm(config: &NetConfig, topics: &Topics) -> Result<Swarm<Behavio
         part: "the transport key",
         reason: error.to_string(),
     })?;
-    let behaviour = Behaviour::new(&key, config, params::gossip(topics)?)?;
+    let mut behaviour = Behaviour::new(&key, config, params::gossip(topics)?)?;
     let builder = SwarmBuilder::with_existing_identity(key)
         .with_tokio()
         .with_tcp(
@@ -146,9 +162,19 @@ pub(super) fn swarm(config: &NetConfig, topics: &Topics) -> Result<Swarm<Behavio
         .map_err(|error| NetError::Setup {
             part: "DNS (see /etc/resolv.conf)",
             reason: error.to_string(),
+        })?
+        .with_relay_client(noise::Config::new, yamux_config)
+        .map_err(|error| NetError::Setup {
+            part: "relays",
+            reason: error.to_string(),
         })?;
+    // Without its behaviour the transport refuses every address that goes through a relay.
+    let relayed = config.circuits || !config.relays.is_empty();
     let swarm = builder
-        .with_behaviour(|_| behaviour)
+        .with_behaviour(|_, relay| {
+            behaviour.relay = relayed.then_some(relay).into();
+            behaviour
+        })
         .map_err(|error| NetError::Setup {
             part: "protocols",
             reason: error.to_string(),

@@ -2,6 +2,7 @@
 //! Nothing here may block: the network of this node stands still meanwhile.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 use libp2p::futures::StreamExt;
@@ -15,9 +16,13 @@ use tokio::time::MissedTickBehavior;
 
 use super::api::{NetCommand, NetConfig, NetEvent, Protocol, RequestFailure, Topic, Verdict};
 use super::behaviour::{self, Behaviour};
+use super::counters::{Counters, GOSSIP, label};
+use super::fair::Fair;
 use super::handle::check_free;
 use super::params::{self, Topics};
 use super::peers::Peers;
+use super::probe::{self, Probes, Reply};
+use super::relays::Relays;
 use super::requests::{Asked, Parked, Requests};
 
 pub(super) struct EventLoop {
@@ -30,6 +35,10 @@ pub(super) struct EventLoop {
     events: mpsc::Sender<NetEvent>,
     /// Events the caller has no room for yet.
     outbox: VecDeque<NetEvent>,
+    pub(super) probes: Probes,
+    pub(super) counters: Arc<Counters>,
+    pub(super) fair: Fair,
+    pub(super) relays: Relays,
 }
 
 impl EventLoop {
@@ -39,6 +48,8 @@ impl EventLoop {
         config: &NetConfig,
         commands: mpsc::Receiver<NetCommand>,
         events: mpsc::Sender<NetEvent>,
+        relays: Relays,
+        counters: &Arc<Counters>,
     ) -> Self {
         let requests = Requests::new(config.requests_in_flight_per_peer);
         // The key has moved into the swarm; this copy needs none.
@@ -46,6 +57,7 @@ impl EventLoop {
             seed: Default::default(),
             ..config.clone()
         };
+        let fair = Fair::new(&config);
         let (peers, outbox) = (Peers::default(), VecDeque::new());
         Self {
             swarm,
@@ -56,6 +68,10 @@ impl EventLoop {
             commands,
             events,
             outbox,
+            probes: Probes::default(),
+            counters: Arc::clone(counters),
+            fair,
+            relays,
         }
     }
 
@@ -78,7 +94,7 @@ impl EventLoop {
                 _ = tick.tick() => self.tick(Instant::now()),
             }
         }
-        self.close().await;
+        Box::pin(self.close()).await;
     }
 
     /// Events keep their order: nothing overtakes the outbox.
@@ -99,8 +115,12 @@ impl EventLoop {
     /// Whoever knocks cannot fill the caller's queue: while it is full, refusals are only logged.
     pub(super) fn refused(&mut self, peer: Option<PeerId>, why: &'static str) {
         tracing::debug!(peer = peer.map(tracing::field::display), why, "refused");
+        let member = peer.filter(|peer| self.peers.members.contains(peer));
+        self.counters.refused(member, why);
         if self.outbox.is_empty() {
             self.emit(NetEvent::Refused { peer, why });
+        } else {
+            self.counters.outbox_dropped();
         }
     }
 
@@ -119,7 +139,8 @@ impl EventLoop {
                 bytes,
             }),
             NetCommand::Reply { id, bytes } => {
-                if let Some(channel) = self.requests.take(id) {
+                let asker = self.requests.asker(id);
+                if let (Some(peer), Some(channel)) = (asker, self.requests.take(id)) {
                     let limit = behaviour::frame_limit(id.protocol, &self.config);
                     if bytes.is_empty() || bytes.len() > limit {
                         tracing::error!(
@@ -129,6 +150,9 @@ impl EventLoop {
                             "not sending an answer outside its protocol's limits"
                         );
                     } else {
+                        self.counters.sent(label(id.protocol), bytes.len());
+                        let now = Instant::now();
+                        self.fair.answering(&peer, id.protocol, bytes.len(), now);
                         // An error means that the peer no longer waits; libp2p reports that by itself.
                         let _late = self
                             .swarm
@@ -146,6 +170,7 @@ impl EventLoop {
                     Verdict::Ignore => MessageAcceptance::Ignore,
                     Verdict::Reject => MessageAcceptance::Reject,
                 };
+                self.counters.judged(verdict);
                 self.judge(&MessageId::new(&id.0), &from, acceptance);
             }
             NetCommand::Admit(peer) => {
@@ -153,6 +178,7 @@ impl EventLoop {
                     let behaviour = self.swarm.behaviour_mut();
                     behaviour.door.admit(&peer);
                     behaviour.gate.open(peer, connection);
+                    self.counters.admitted(self.peers.admitted());
                 }
             }
             NetCommand::Disconnect { peer } => self.peers.leave(&peer, Instant::now()),
@@ -165,6 +191,10 @@ impl EventLoop {
                 // Whoever asked may have gone.
                 let _gone = reply.send(self.peers.status());
             }
+            NetCommand::Dials(reply) => {
+                let _gone = reply.send(self.peers.members.status(Instant::now()));
+            }
+            NetCommand::Ping { peer, reply } => self.probe(peer, reply),
             // Handled where the loop ends.
             NetCommand::Close => {}
         }
@@ -174,7 +204,7 @@ impl EventLoop {
         let local = *self.swarm.local_peer_id();
         list.retain(|(peer, _)| *peer != local);
         self.peers.set_members(list, Instant::now());
-        let members = self.peers.members.ids().collect();
+        let members = self.peers.members.addresses();
         self.swarm.behaviour_mut().door.set_members(members);
         self.dial_due(Instant::now());
     }
@@ -199,6 +229,10 @@ impl EventLoop {
             Some(RequestFailure::NotAdmitted)
         } else if self.requests.is_busy(&peer) {
             Some(RequestFailure::Busy)
+        } else if let Err(what) = self.fair.asking(&peer, protocol, bytes, Instant::now()) {
+            tracing::debug!(%peer, ?what, "not asking: the peer might refuse this much");
+            self.counters.over_quota(what.labels().1);
+            Some(RequestFailure::Busy)
         } else {
             None
         };
@@ -214,6 +248,22 @@ impl EventLoop {
         }
     }
 
+    fn probe(&mut self, peer: PeerId, reply: Reply) {
+        let failure = if !self.peers.has_session(&peer) {
+            self.peers.members.hurry(&peer, Instant::now());
+            RequestFailure::NotConnected
+        } else if self.probes.is_full() {
+            RequestFailure::Busy
+        } else {
+            let behaviour = &mut self.swarm.behaviour_mut().probe;
+            let id = behaviour.send_request(&peer, probe::payload());
+            self.probes.sent(id, reply);
+            return;
+        };
+        // Whoever asked may have gone.
+        let _gone = reply.send(Err(failure));
+    }
+
     fn ask(&mut self, request: Parked) {
         let Parked {
             peer,
@@ -221,6 +271,7 @@ impl EventLoop {
             protocol,
             bytes,
         } = request;
+        self.counters.sent(label(protocol), bytes.len());
         let sent = self
             .swarm
             .behaviour_mut()
@@ -274,7 +325,7 @@ impl EventLoop {
             .gossip
             .publish(hash, bytes)
         {
-            Ok(_) => {}
+            Ok(_) => self.counters.sent(GOSSIP, length),
             Err(PublishError::NoPeersSubscribedToTopic | PublishError::Duplicate) => {
                 tracing::debug!(
                     ?topic,
@@ -301,13 +352,33 @@ impl EventLoop {
 
     fn tick(&mut self, now: Instant) {
         self.dial_due(now);
+        self.listen_through_relays(now);
         for peer in self.peers.overstayers(now, self.config.lobby_patience) {
+            if self.swarm.behaviour().door.is_relay(&peer) {
+                continue;
+            }
             self.refused(Some(peer), "not admitted in time");
+            self.disconnect(peer);
+        }
+        for peer in self.probes.dead(now) {
+            tracing::info!(%peer, "ending a dead session: the peer dialled again and does not answer on the old one");
             self.disconnect(peer);
         }
         let requests = &self.requests;
         for peer in self.peers.leavers(now, |peer| requests.is_writing(peer)) {
             self.disconnect(peer);
+        }
+    }
+
+    fn listen_through_relays(&mut self, now: Instant) {
+        for address in self.relays.due(now) {
+            match self.swarm.listen_on(address.clone()) {
+                Ok(listener) => self.relays.listens(&address, listener),
+                Err(error) => {
+                    tracing::warn!(%address, %error, "cannot listen through a relay");
+                    self.relays.failed(&address, now);
+                }
+            }
         }
     }
 
@@ -330,6 +401,8 @@ impl EventLoop {
     }
 
     pub(super) fn dial_failed(&mut self, peer: PeerId, error: String) {
+        self.counters.dial_failed();
+        self.peers.members.note_error(&peer, &error);
         self.peers.dial_failed(&peer, Instant::now());
         self.emit(NetEvent::DialFailed { peer, error });
     }

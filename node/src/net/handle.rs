@@ -1,6 +1,8 @@
 //! Starting the transport, and the handle that reaches it. The handle only queues: it decides nothing.
 
 use std::net::{IpAddr, TcpListener, UdpSocket};
+use std::sync::Arc;
+use std::time::Instant;
 
 use libp2p::multiaddr::Protocol as Part;
 use libp2p::{Multiaddr, PeerId};
@@ -10,14 +12,17 @@ use tokio::task::JoinHandle;
 
 use super::api::{NetCommand, NetConfig, NetError, NetEvent};
 use super::behaviour;
+use super::counters::Counters;
 use super::event_loop::EventLoop;
 use super::params::{self, Topics};
+use super::relays::Relays;
 
 /// Sends commands to the transport. When the last handle is gone, the transport closes.
 #[derive(Debug, Clone)]
 pub struct NetHandle {
     commands: mpsc::Sender<NetCommand>,
     local: PeerId,
+    counters: Arc<Counters>,
 }
 
 impl NetHandle {
@@ -37,6 +42,12 @@ impl NetHandle {
         self.commands.send(command).await.map_err(|error| error.0)
     }
 
+    /// What happened so far, in numbers.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
     /// Our own name on the network.
     #[must_use]
     pub fn local_peer(&self) -> PeerId {
@@ -50,6 +61,7 @@ pub fn start(
     config: NetConfig,
     events: mpsc::Sender<NetEvent>,
 ) -> Result<(NetHandle, JoinHandle<()>), NetError> {
+    let relays = Relays::new(&config.relays, Instant::now())?;
     let topics = Topics::new(&config.federation8);
     let mut swarm = behaviour::swarm(&config, &topics)?;
     for address in &config.listen {
@@ -64,13 +76,15 @@ pub fn start(
     }
     let local = *swarm.local_peer_id();
     let (sender, commands) = mpsc::channel(params::COMMAND_QUEUE);
+    let counters = Arc::new(Counters::default());
     let task = tokio::spawn(Box::pin(
-        EventLoop::new(swarm, topics, &config, commands, events).run(),
+        EventLoop::new(swarm, topics, &config, commands, events, relays, &counters).run(),
     ));
     Ok((
         NetHandle {
             commands: sender,
             local,
+            counters,
         },
         task,
     ))

@@ -12,6 +12,10 @@
 //! | `gate` | gossip and sync stay shut for a peer until it is admitted |
 //! | `peers`, `members` | sessions, and whom to dial when: plain state, time is an argument |
 //! | `requests` | which answer belongs to which question |
+//! | `quotas`, `fair` | how much a peer may ask for, and we of it |
+//! | `relays` | relays that are listened through |
+//! | `probe` | a ping when somebody wants to know |
+//! | `counters` | what happened, in numbers |
 //! | `event_loop`, `translate` | the one task: commands in, events out |
 //!
 //! **Sessions.** A peer is [`Up`](NetEvent::Up) once *one* connection to it is known to be accepted at both ends, and a
@@ -23,20 +27,27 @@
 pub mod api;
 mod behaviour;
 mod codec;
+mod counters;
 mod door;
 mod event_loop;
+mod fair;
 mod gate;
 pub mod handle;
 mod members;
 mod params;
 mod peers;
+mod probe;
+mod quotas;
+mod relays;
 mod requests;
 mod translate;
 
 pub use api::{
-    GossipId, InboundId, NetCommand, NetConfig, NetError, NetEvent, PeerStatus, Protocol,
-    RequestFailure, Topic, Transport, Verdict,
+    DialStatus, GossipId, InboundId, NetCommand, NetConfig, NetError, NetEvent, PeerStatus,
+    Protocol, RequestFailure, Topic, Transport, Verdict,
 };
+pub use counters::{Counters, Counts, Tally};
 pub use handle::{NetHandle, peer_id_of, start};
 pub use libp2p::{Multiaddr, PeerId};
-pub use params::MAX_GOSSIP_BYTES;
+pub use params::{MAX_GOSSIP_BYTES, MAX_RELAYS};
+pub use quotas::{Limits, Quota, Resource};

@@ -24,6 +24,12 @@ pub(super) const SYNC_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const CONNECTIONS_PER_PEER: u32 = 2;
 /// Unfinished handshakes from outside; they cost a key exchange each.
 pub(super) const PENDING_INBOUND: u32 = 64;
+/// Of those, how many may come from addresses that no member is known by: the rest is kept for members.
+pub(super) const PENDING_STRANGERS: usize = 40;
+/// Of those, how many may come from one address.
+pub(super) const PENDING_PER_ADDRESS: usize = 10;
+/// Addresses that members are known by: a few for each of 64.
+pub(super) const MEMBER_ADDRESSES: usize = 256;
 /// Unfinished dials; a large federation dials all members when it starts.
 pub(super) const PENDING_OUTBOUND: u32 = 256;
 /// All connections; far above a federation with its lobby.
@@ -52,12 +58,31 @@ pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// libp2p reports failed pings but keeps the connection. One lost answer may be a busy peer, two are a dead one.
 pub(super) const PINGS_LOST: u8 = 2;
 
+/// Relays that are listened through: one and a few spares.
+pub const MAX_RELAYS: usize = 8;
+/// The first pause before a lost relay is asked again; it doubles up to [`REDIAL_MAX`].
+pub(super) const RELAY_AGAIN: Duration = Duration::from_millis(500);
+/// Addresses of one member that are taken from the local network.
+pub(super) const ADDRESSES_FOUND: usize = 4;
+/// Pings on their way because somebody asked: a person or a script, one at a time.
+pub(super) const PINGS_AT_ONCE: usize = 16;
+/// Letters that are kept of the reason for a failed dial: one per address that was tried.
+pub(super) const ERROR_CHARS: usize = 600;
+/// Longest name of a peer's program that is kept, in bytes: it is shown on terminals.
+pub(super) const AGENT_BYTES: usize = 64;
+
 /// The pause before a member is dialled again: first, and at most. It doubles, and a random part of it is left out.
-pub(super) const REDIAL_MIN: Duration = Duration::from_millis(200);
+pub(super) const REDIAL_MIN: Duration = Duration::from_millis(100);
+/// The longest pause while a member is missed only since a moment ago: it restarts, and what it holds up is waiting.
+pub(super) const REDIAL_SOON: Duration = Duration::from_millis(400);
+/// How long that moment is: a restart with a check of the ledger fits, and a dead member costs some sixty dials.
+pub(super) const REDIAL_SOON_FOR: Duration = Duration::from_secs(15);
 /// See [`REDIAL_MIN`].
 pub(super) const REDIAL_MAX: Duration = Duration::from_secs(30);
 /// Above this age, a second connection from a peer means that it no longer knows the first one.
 pub(super) const SIMULTANEOUS: Duration = Duration::from_secs(3);
+/// How long a younger session has to prove that it lives when its peer dials again: some round trips.
+pub(super) const DOUBT: Duration = Duration::from_millis(500);
 /// Time for answers already given to leave before a session is ended.
 pub(super) const DISCONNECT_GRACE: Duration = Duration::from_millis(200);
 /// The same while an answer is still being written.
@@ -69,8 +94,8 @@ pub(super) const PORT_CHECK: Duration = Duration::from_millis(10);
 /// Redials, patience and graces are looked at this often.
 pub(super) const TICK: Duration = Duration::from_millis(50);
 
-/// Commands waiting for the loop.
-pub(super) const COMMAND_QUEUE: usize = 256;
+/// Commands waiting for the loop: what one step of the engine says, with a verdict and a reply for each of its inputs.
+pub(super) const COMMAND_QUEUE: usize = 2_048;
 /// With this many undelivered events the network is no longer read: TCP and QUIC then slow the peers down.
 pub(super) const OUTBOX: usize = 64;
 /// With this many, commands wait too. They are read longer than the network, so that a caller that waits for room in

@@ -30,6 +30,7 @@ struct Peer {
     session: Option<ConnectionId>,
     admitted: bool,
     ping_rtt: Option<Duration>,
+    agent: Option<String>,
     /// When the caller asked to disconnect.
     leaving: Option<Instant>,
     /// Shown out of the lobby already.
@@ -82,6 +83,7 @@ impl Peers {
             session: None,
             admitted: false,
             ping_rtt: None,
+            agent: None,
             leaving: None,
             expelled: false,
         };
@@ -269,6 +271,19 @@ impl Peers {
         self.peers.get(peer).is_some_and(|peer| peer.admitted)
     }
 
+    /// How many are admitted.
+    pub(super) fn admitted(&self) -> usize {
+        self.peers.values().filter(|peer| peer.admitted).count()
+    }
+
+    /// What a peer says of its program, made fit to be shown.
+    pub(super) fn says_it_is(&mut self, peer: &PeerId, agent: &str) {
+        if let Some(peer) = self.peers.get_mut(peer) {
+            let plain = agent.chars().filter(|letter| letter.is_ascii_graphic());
+            peer.agent = Some(plain.take(params::AGENT_BYTES).collect());
+        }
+    }
+
     pub(super) fn status(&self) -> Vec<PeerStatus> {
         let report = |(id, peer): (&PeerId, &Peer)| {
             let session = peer
@@ -283,6 +298,7 @@ impl Peers {
                 admitted: peer.admitted,
                 since: session.since,
                 ping_rtt: peer.ping_rtt,
+                agent: peer.agent.clone(),
             })
         };
         self.peers.iter().filter_map(report).collect()

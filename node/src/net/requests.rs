@@ -113,6 +113,11 @@ impl Requests {
         room
     }
 
+    /// Who asked.
+    pub(super) fn asker(&self, id: InboundId) -> Option<PeerId> {
+        self.inbound.get(&id).map(|inbound| inbound.peer)
+    }
+
     /// The way to answer, once.
     pub(super) fn take(&mut self, id: InboundId) -> Option<ResponseChannel<Frame>> {
         self.inbound.get_mut(&id)?.channel.take()

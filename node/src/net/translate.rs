@@ -1,21 +1,24 @@
 //! From libp2p's events to ours. Each is recorded in the tables first and told to the caller second.
 //! It starts nothing that waits.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use libp2p::core::ConnectedPoint;
 use libp2p::gossipsub::{self, MessageAcceptance};
 use libp2p::request_response::{self, Message};
 use libp2p::swarm::{ConnectionId, DialError, ListenError, SwarmEvent};
-use libp2p::{PeerId, connection_limits, identify, memory_connection_limits, ping};
+use libp2p::{PeerId, connection_limits, identify, mdns, memory_connection_limits, ping, relay};
 
 use super::api::{GossipId, InboundId, NetEvent, Protocol, RequestFailure};
 use super::behaviour::{BehaviourEvent, MembersOnlyEvent};
 use super::codec::{Frame, TooLong};
+use super::counters::{GOSSIP, label};
 use super::door::Refusal;
 use super::event_loop::EventLoop;
 use super::gate::GateEvent;
 use super::peers::Ended;
+use super::probe;
+use super::quotas::Resource;
 use super::requests;
 
 type Channel = request_response::ResponseChannel<Frame>;
@@ -67,6 +70,13 @@ impl EventLoop {
                 tracing::warn!(%error, "a listener had an error")
             }
             SwarmEvent::ListenerClosed {
+                listener_id,
+                reason,
+                ..
+            } if self.relays.closed(listener_id, Instant::now()) => {
+                tracing::warn!(?reason, "lost a relay; asking again");
+            }
+            SwarmEvent::ListenerClosed {
                 addresses, reason, ..
             } => {
                 tracing::error!(?addresses, ?reason, "no longer listening");
@@ -81,10 +91,27 @@ impl EventLoop {
             BehaviourEvent::Identify(identify::Event::Received {
                 peer_id,
                 connection_id,
-                ..
+                info,
             }) => {
+                self.peers.says_it_is(&peer_id, &info.agent_version);
                 self.spoke(peer_id, connection_id);
             }
+            BehaviourEvent::Relay(relay::client::Event::ReservationReqAccepted {
+                relay_peer_id,
+                ..
+            }) => self.relays.accepted(&relay_peer_id),
+            BehaviourEvent::Mdns(mdns::Event::Discovered(found)) => {
+                // Whoever is no member is nobody here, wherever it is.
+                for (peer, address) in found {
+                    self.peers.members.found(&peer, address, Instant::now());
+                }
+            }
+            BehaviourEvent::Mdns(mdns::Event::Expired(gone)) => {
+                for (peer, address) in gone {
+                    self.peers.members.lost(&peer, &address);
+                }
+            }
+            BehaviourEvent::Probe(event) => self.probed(event),
             BehaviourEvent::Ping(ping::Event {
                 peer,
                 connection,
@@ -115,6 +142,25 @@ impl EventLoop {
         }
     }
 
+    fn probed(&mut self, event: request_response::Event<[u8; 32], Duration>) {
+        match event {
+            request_response::Event::Message {
+                message:
+                    Message::Response {
+                        request_id,
+                        response,
+                    },
+                ..
+            } => self.probes.answered(request_id, Ok(response)),
+            request_response::Event::OutboundFailure {
+                request_id, error, ..
+            } => self
+                .probes
+                .answered(request_id, Err(requests::failure(error))),
+            _ => {}
+        }
+    }
+
     fn spoke(&mut self, peer: PeerId, connection: ConnectionId) {
         let Some(began) = self.peers.spoke(&peer, connection) else {
             return;
@@ -138,13 +184,18 @@ impl EventLoop {
                     self.swarm.close_connection(connection);
                 }
                 self.unpark(&peer);
+                self.probes.forget(&peer);
+                if !self.peers.members.contains(&peer) {
+                    self.fair.forget(&peer);
+                }
+                self.counters.admitted(self.peers.admitted());
                 self.emit(NetEvent::Down { peer, reason });
             }
             Ended::Attempt(true) => {
-                self.emit(NetEvent::DialFailed {
-                    peer,
-                    error: format!("connected, then refused: {reason}"),
-                });
+                let error = format!("connected, then refused: {reason}");
+                self.counters.dial_failed();
+                self.peers.members.note_error(&peer, &error);
+                self.emit(NetEvent::DialFailed { peer, error });
             }
             Ended::Attempt(false) => {}
             Ended::Spare => self.unpark(&peer),
@@ -185,6 +236,11 @@ impl EventLoop {
         if self.peers.is_stale(&peer, Instant::now()) {
             tracing::info!(%peer, "ending a session that the peer no longer knows: it dialled again");
             self.disconnect(peer);
+        } else if self.peers.has_session(&peer) && !self.probes.is_doubted(&peer) {
+            // Both dialled at once, or the peer has just started again: a ping tells.
+            let behaviour = &mut self.swarm.behaviour_mut().probe;
+            let id = behaviour.send_request(&peer, probe::payload());
+            self.probes.doubted(peer, id, Instant::now());
         }
     }
 
@@ -213,6 +269,9 @@ impl EventLoop {
                         response,
                     } => {
                         if let Some(asked) = self.requests.answered(protocol, request_id) {
+                            let length = response.as_ref().map_or(0, Vec::len);
+                            self.counters.received(label(protocol), length);
+                            self.fair.answered(&peer, protocol, length, Instant::now());
                             let result =
                                 response.map_err(|TooLong| RequestFailure::ResponseTooLarge);
                             self.emit(NetEvent::Response {
@@ -279,7 +338,11 @@ impl EventLoop {
                 self.refused(Some(peer), "sync before hello");
             }
             Ok(bytes) => {
-                if self.requests.received(id, peer, channel) {
+                self.counters.received(label(protocol), bytes.len());
+                let now = Instant::now();
+                if let Err(what) = self.fair.asked(&peer, protocol, &bytes, now) {
+                    self.over_quota(peer, what, now);
+                } else if self.requests.received(id, peer, channel) {
                     self.emit(NetEvent::Request {
                         peer,
                         id,
@@ -293,6 +356,16 @@ impl EventLoop {
         }
     }
 
+    /// The request is not answered. Whoever goes on all the same is disconnected, and nothing worse: it may be broken.
+    fn over_quota(&mut self, peer: PeerId, what: Resource, now: Instant) {
+        self.counters.over_quota(what.labels().0);
+        self.refused(Some(peer), "over quota");
+        if self.fair.is_flooding(&peer, now) {
+            self.refused(Some(peer), "flooding");
+            self.disconnect(peer);
+        }
+    }
+
     fn gossip_event(&mut self, event: gossipsub::Event) {
         match event {
             gossipsub::Event::Message {
@@ -300,6 +373,14 @@ impl EventLoop {
                 message_id,
                 message,
             } => {
+                self.counters.received(GOSSIP, message.data.len());
+                let length = message.data.len();
+                if let Err(what) = self.fair.gossiped(&from, length, Instant::now()) {
+                    // It may only pass on what others wrote, so it is not blamed.
+                    self.counters.over_quota(what.labels().0);
+                    self.judge(&message_id, &from, MessageAcceptance::Ignore);
+                    return;
+                }
                 let id = <[u8; 20]>::try_from(message_id.0.as_slice()).map(GossipId);
                 match (self.topics.of_hash(&message.topic), id) {
                     (Some(topic), Ok(id)) if self.peers.is_admitted(&from) => {

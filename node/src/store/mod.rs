@@ -2,6 +2,7 @@
 //! Files by loss class (`docs/architecture.md`); `synchronous=FULL` always. May not decide anything: rules are the
 //! engine's.
 
+pub mod bans;
 pub mod index;
 pub mod layout;
 mod mirrors;

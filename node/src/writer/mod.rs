@@ -4,6 +4,7 @@
 mod work;
 
 use crate::store::Store;
+use belfry_protocol::engine::federation::members::Members;
 use belfry_protocol::engine::federation::{self, Engine};
 use belfry_protocol::engine::keys::OwnKeys;
 use belfry_protocol::engine::ledger::{Head, Ledger, Places, Refusal};
@@ -103,6 +104,8 @@ pub trait Outlet: Send {
     fn free(&mut self, output: federation::Free);
     /// Something that is durable now.
     fn promise(&mut self, output: federation::Promise);
+    /// The engine learned keys of a member; said before anything that follows from it.
+    fn members(&mut self, members: &Members);
 }
 
 /// The state machine that the writer drives.

@@ -83,6 +83,8 @@ pub(super) struct Work {
     full_since: Option<Instant>,
     /// After a full disk: when the next flush may be tried.
     flush_not_before: Instant,
+    /// Certificates that the outlet was told of.
+    certificates: usize,
 }
 
 /// What one step takes.
@@ -186,6 +188,7 @@ impl Work {
             parked_bytes: 0,
             full_since: None,
             flush_not_before: now,
+            certificates: 0,
         }
     }
 
@@ -442,6 +445,14 @@ impl Work {
                 let own = inputs.into_iter().map(federation::Input::Ledger);
                 let all = flushed.chain(own).chain(messages).collect();
                 let mut outputs = engine.step(now, seed()?, &mut tx, all)?;
+                // Chains only grow, so their number tells whether one did.
+                let members = engine.members();
+                let known = (0..members.count()).map(|one| members.chain(one).len());
+                let known = known.sum();
+                if known != self.certificates {
+                    self.certificates = known;
+                    outlet.members(members);
+                }
                 for output in outputs.federation.take_free() {
                     outlet.free(output);
                 }

@@ -1,8 +1,12 @@
 //! The transport between nodes, over real sockets on the loopback interface, through its public interface only.
-//! Here: what is said. [`sessions`]: who is connected.
+//! Here: what is said. [`sessions`]: who is connected. [`peers`]: what an operator asks.
+//! [`quotas`]: who asks for too much. [`relays`]: who cannot be reached directly.
 
 #![allow(clippy::expect_used, reason = "a test's helpers may fail the test")]
 
+mod peers;
+mod quotas;
+mod relays;
 mod sessions;
 mod support;
 

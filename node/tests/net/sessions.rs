@@ -235,3 +235,33 @@ async fn a_session_that_the_peer_has_lost_makes_room_for_a_new_one() {
     admit_each_other(&mut again, &mut b).await;
     echo(&mut again, &mut b, 1, Protocol::Sync, b"a clean start").await;
 }
+
+/// A peer that answers nothing on its old session: its sockets are gone without a word.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_was_killed_and_started_again_need_not_wait_for_its_old_session_to_age() {
+    let mut b = Node::new(2, Transport::Quic).await;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let (to_b, id_b) = (b.address.clone(), b.id());
+    let first = runtime.spawn(async move {
+        let a = Node::new(1, Transport::Quic).await;
+        a.send(NetCommand::Members(vec![(id_b, to_b)])).await;
+        a
+    });
+    let a = first.await.expect("a node");
+    let id = a.id();
+    b.up(id).await;
+    // Its tasks stop where they are: nothing is closed and nobody is told.
+    std::mem::forget(a);
+    runtime.shutdown_background();
+    let mut again = Node::new(1, Transport::Quic).await;
+    again.follow(&[&b]).await;
+    b.down(id).await;
+    again.up(b.id()).await;
+    b.up(again.id()).await;
+    admit_each_other(&mut again, &mut b).await;
+    echo(&mut again, &mut b, 1, Protocol::Sync, b"a clean start").await;
+}
