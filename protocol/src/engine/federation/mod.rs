@@ -16,6 +16,7 @@
 //! | [`certificates`] | chains of members that are away (R6) |
 //! | `fetch`, [`serve`] | catching up on entries, verified piece by piece |
 //! | `dispatch` | from frames to the rule that answers them |
+//! | `status` | how far the node is, for people |
 //! | [`checks`], [`members`], `messages`, [`io`] | signatures, who is who, envelopes, inputs and outputs |
 
 mod acks;
@@ -39,6 +40,7 @@ mod own;
 mod recovery;
 pub mod restored;
 pub mod serve;
+mod status;
 mod tower;
 
 pub use io::{Alarm, Free, Input, Promise, Protocol, Status, Topic, Verdict};
@@ -54,7 +56,7 @@ use crate::tlog::hash::{Hash, sha256_parts};
 use crate::wire::Range;
 use acks::acks_note;
 use checks::Checks;
-use disk::{OwnDisk, Restore};
+use disk::OwnDisk;
 use factory::Factory;
 use members::{MemberIx, Members};
 use std::collections::BTreeMap;
@@ -306,83 +308,6 @@ impl Engine {
     #[must_use]
     pub fn has_room(&self, size: u64, signed: u64) -> bool {
         !self.volatile.factory.is_watched() || self.volatile.factory.backlog.has_room(size, signed)
-    }
-
-    /// How far this node is, as of the last step.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub fn status(&self, tx: &impl Transaction) -> Result<Status, StoreError> {
-        let members = &self.settings.members;
-        let v = &self.volatile;
-        let connected = |member| {
-            v.peers
-                .values()
-                .any(|peer| peer.admitted && peer.member == Some(member))
-        };
-        let peers = (0..members.count())
-            .filter(|member| *member != self.settings.me)
-            .map(|member| io::PeerStatus {
-                member,
-                name: members.name(member).to_owned(),
-                connected: connected(member),
-                prepared: v.factory.prepared_by(member),
-                goodbye: v.goodbyes.get(&member).cloned(),
-                refused: v.factory.refused_by(member),
-            })
-            .collect();
-        let all = mirror::Mirror::all(tx)?;
-        let restoring: Vec<String> = all
-            .iter()
-            .filter(|(_, mirror)| mirror.restore != mirror::MirrorRestore::Done)
-            .map(|(origin, _)| origin.clone())
-            .collect();
-        let needs_serial = self.settings.disk.restore != Restore::Done
-            && self.settings.keys.newest.number < self.settings.disk.lowest_serial;
-        let mirrors = all
-            .into_iter()
-            .map(|(origin, mirror)| io::MirrorStatus {
-                origin,
-                held: mirror.base.end(),
-                tail: mirror.end.end(),
-                seen: mirror.seen_size(),
-                acked: mirror.acked.as_ref().map_or(0, |ack| ack.size),
-            })
-            .collect();
-        let waits_for = marks::waits_for(&self.settings, v);
-        let asking = !waits_for.is_empty();
-        let phase = match v.factory.phase_name() {
-            // Until others told it what they saw, it acks nothing.
-            tower if tower == "tower" && (needs_serial || !restoring.is_empty()) => {
-                "restoring".to_owned()
-            }
-            tower if tower == "tower" && asking => "asking".to_owned(),
-            phase => phase,
-        };
-        Ok(Status {
-            phase,
-            appends: v.factory.may_append(),
-            acked: v.acked,
-            incarnation: self.settings.incarnation.number,
-            peers,
-            mirrors,
-            refused: v
-                .refused
-                .iter()
-                .map(|(why, count)| (*why, *count))
-                .collect(),
-            quorum: members
-                .quorum_of(self.settings.me)
-                .filter(|_| members.is_factory(self.settings.me)),
-            waits_for: waits_for
-                .into_iter()
-                .map(|one| members.name(one).to_owned())
-                .collect(),
-            nonces: v.nonces,
-            wall_steps: v.clock.steps,
-            restoring,
-            needs_serial,
-        })
     }
 
     /// After a step whose transaction did not commit: what is on its way is forgotten and asked for again.
