@@ -97,19 +97,13 @@ pub(crate) fn describe_member(shown: &mut Value, status: &federation::Status) {
     }
 }
 
-/// What anti-replay accepted and refused since the start, by reason.
+/// What anti-replay accepted and refused since the start, by mechanism and outcome.
 fn nonces(counts: &belfry_protocol::engine::nonces::Counts) -> Value {
-    json!({
-        "requests": {
-            "accepted": counts.accepted, "replayed": counts.replayed, "too_old": counts.too_old,
-            "too_new": counts.too_new, "below_floor": counts.below_floor, "clock": counts.clock, "full": counts.full,
-        },
-        "streams": {
-            "accepted": counts.stream_accepted, "replayed": counts.stream_replayed, "behind": counts.stream_behind,
-            "zero": counts.stream_zero, "old_incarnation": counts.stream_old_incarnation,
-            "old_key": counts.stream_old_key, "full": counts.stream_full,
-        },
-    })
+    let mut shown = json!({});
+    for (kind, outcome, count) in counts.by_outcome() {
+        shown[kind][outcome] = json!(count);
+    }
+    shown
 }
 
 /// How many towers vouch, and what that is worth (R2).

@@ -2,7 +2,7 @@
 //! Counts nothing by itself, and labels come from fixed sets only.
 
 use crate::member::Traffic;
-use crate::net::Tally;
+use belfry_protocol::engine::federation::Status;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -30,6 +30,12 @@ struct Protocol {
     protocol: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Outcome {
+    kind: &'static str,
+    outcome: &'static str,
+}
+
 /// The network's part of the registry.
 #[derive(Default)]
 pub(super) struct NetworkMetrics {
@@ -45,6 +51,8 @@ pub(super) struct NetworkMetrics {
     commands_dropped: Counter,
     verifier_dropped: Counter,
     verifier_waited: Counter,
+    nonces: Family<Outcome, Counter>,
+    wall_steps: Counter,
 }
 
 impl NetworkMetrics {
@@ -77,6 +85,16 @@ impl NetworkMetrics {
             "net_verifier_waited",
             "Messages that waited because the signature checks were behind",
             &new.verifier_waited,
+        );
+        counter(
+            "wall_clock_steps",
+            "Steps of the wall clock",
+            &new.wall_steps,
+        );
+        registry.register(
+            "nonces",
+            "Messages that anti-replay accepted or refused, by outcome",
+            new.nonces.clone(),
         );
         registry.register(
             "net_connected_members",
@@ -116,8 +134,8 @@ impl NetworkMetrics {
         new
     }
 
-    /// Takes over the numbers; `engine` is what the engine refused, if it could be asked.
-    pub(super) fn update(&self, traffic: &Traffic, engine: Option<&Tally>) {
+    /// Takes over the numbers; `engine` is how far the engine is, if it could be asked.
+    pub(super) fn update(&self, traffic: &Traffic, engine: Option<&Status>) {
         let net = &traffic.net;
         let connected = i64::try_from(net.admitted).unwrap_or(i64::MAX);
         self.connected.set(connected);
@@ -129,9 +147,16 @@ impl NetworkMetrics {
         for (reason, count) in &net.refused {
             raise(&self.refused.get_or_create(&Reason { reason }), *count);
         }
-        for (reason, count) in engine.into_iter().flatten() {
+        for (reason, count) in engine.into_iter().flat_map(|status| &status.refused) {
             let family = &self.engine_refused;
             raise(&family.get_or_create(&Reason { reason }), *count);
+        }
+        if let Some(status) = engine {
+            raise(&self.wall_steps, status.wall_steps);
+            for (kind, outcome, count) in status.nonces.by_outcome() {
+                let of = Outcome { kind, outcome };
+                raise(&self.nonces.get_or_create(&of), count);
+            }
         }
         for (resource, count) in &net.quota {
             let family = &self.over_quota;
@@ -167,7 +192,24 @@ mod tests {
         traffic.net.refused.insert("lobby full", 5);
         traffic.net.quota.insert("entries", 2);
         traffic.verifier_dropped = 7;
-        let engine = Tally::from([("hello", 1)]);
+        let engine = Status {
+            phase: "active".to_owned(),
+            appends: true,
+            acked: 0,
+            incarnation: 1,
+            peers: Vec::new(),
+            mirrors: Vec::new(),
+            refused: vec![("hello", 1)],
+            quorum: None,
+            waits_for: Vec::new(),
+            wall_steps: 2,
+            nonces: belfry_protocol::engine::nonces::Counts {
+                stream_replayed: 4,
+                ..Default::default()
+            },
+            restoring: Vec::new(),
+            needs_serial: false,
+        };
         for _ in 0..2 {
             metrics.update(&traffic, Some(&engine));
         }
@@ -179,6 +221,8 @@ mod tests {
             "belfry_engine_refused_total{reason=\"hello\"} 1",
             "belfry_net_over_quota_total{resource=\"entries\"} 2",
             "belfry_net_verifier_dropped_total 7",
+            "belfry_wall_clock_steps_total 2",
+            "belfry_nonces_total{kind=\"stream\",outcome=\"replayed\"} 4",
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");
         }

@@ -4,12 +4,12 @@ use super::auth::Door;
 use super::problem::{Problem, blocking};
 use super::state::{App, RequestLabels};
 use crate::exit::{Code, Failure};
-use crate::net::Tally;
 use crate::writer::Request as WriterRequest;
 use axum::extract::{MatchedPath, Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use belfry_protocol::engine::federation::Status;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -47,19 +47,19 @@ pub(super) async fn readyz(State(door): State<Door>) -> Response {
 }
 
 pub(super) async fn metrics(State(door): State<Door>) -> Response {
-    let refused = engine_refused(&door.app).await;
-    let text = door.app.metrics.encode(&door.app.node, refused.as_ref());
+    let engine = engine_status(&door.app).await;
+    let text = door.app.metrics.encode(&door.app.node, engine.as_ref());
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
 
-/// What the engine refused; nothing while it is too busy to say so, because metrics must not wait for it.
-async fn engine_refused(app: &Arc<App>) -> Option<Tally> {
+/// How far the engine is; nothing while it is too busy to say so, because metrics must not wait for it.
+async fn engine_status(app: &Arc<App>) -> Option<Status> {
     app.node.membership()?;
     let app = Arc::clone(app);
     let asked = tokio::task::spawn_blocking(move || app.node.writer().status());
     let status = tokio::time::timeout(ENGINE_PATIENCE, asked).await;
-    Some(status.ok()?.ok()??.refused.into_iter().collect())
+    status.ok()?.ok()?
 }
 
 pub(super) async fn status(State(door): State<Door>) -> Result<axum::Json<Value>, Problem> {

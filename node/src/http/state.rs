@@ -2,10 +2,10 @@
 
 use super::network_metrics::NetworkMetrics;
 use crate::exit::Failure;
-use crate::net::Tally;
 use crate::node::Node;
 use crate::store::Reader;
 use crate::store::tokens::Tokens;
+use belfry_protocol::engine::federation::Status;
 use belfry_protocol::entry::Press;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -77,8 +77,8 @@ impl Metrics {
         }
     }
 
-    /// The OpenMetrics text, as of now. `refused` is what the engine of a member refused, if it could be asked.
-    pub(crate) fn encode(&self, node: &Node, refused: Option<&Tally>) -> String {
+    /// The OpenMetrics text, as of now. `engine` is how far the engine of a member is, if it could be asked.
+    pub(crate) fn encode(&self, node: &Node, engine: Option<&Status>) -> String {
         let now = node.published();
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.size.set(gauge(now.size));
@@ -87,7 +87,7 @@ impl Metrics {
         self.commits
             .inc_by(now.commits.saturating_sub(self.commits.get()));
         if let Some(traffic) = node.membership().and_then(|(_, link)| link.traffic()) {
-            self.network.update(&traffic, refused);
+            self.network.update(&traffic, engine);
         }
         let mut text = String::new();
         // Writing to a string cannot fail.

@@ -50,7 +50,10 @@ impl<T: Transaction> Turn<'_, '_, T> {
                 continue;
             };
             let (held, seen) = (mirror.base.end(), mirror.seen_size());
-            if held < seen && !mirror.conflict && held - mirror.flushed < BACKLOG_ENTRIES {
+            if held < seen
+                && !mirror.conflict
+                && held.saturating_sub(mirror.flushed) < BACKLOG_ENTRIES
+            {
                 self.ask_entries(origin, &name, held, seen, None);
             }
         }

@@ -37,6 +37,27 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Every number with its mechanism (`request` or `stream`) and its outcome, for metrics and `status`.
+    #[must_use]
+    pub fn by_outcome(&self) -> [(&'static str, &'static str, u64); 14] {
+        [
+            ("request", "accepted", self.accepted),
+            ("request", "replayed", self.replayed),
+            ("request", "too_old", self.too_old),
+            ("request", "too_new", self.too_new),
+            ("request", "below_floor", self.below_floor),
+            ("request", "clock", self.clock),
+            ("request", "full", self.full),
+            ("stream", "accepted", self.stream_accepted),
+            ("stream", "replayed", self.stream_replayed),
+            ("stream", "behind", self.stream_behind),
+            ("stream", "zero", self.stream_zero),
+            ("stream", "old_incarnation", self.stream_old_incarnation),
+            ("stream", "old_key", self.stream_old_key),
+            ("stream", "full", self.stream_full),
+        ]
+    }
+
     /// Counts a single request.
     pub fn single(&mut self, outcome: &Result<(), Refused>) {
         let count = match outcome {
