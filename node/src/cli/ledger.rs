@@ -123,8 +123,16 @@ pub(super) fn prove(context: &Context, args: &ProveArgs) -> Result<(), Failure> 
         ),
         &json,
     )?;
+    let (make, flag, with) = match context.layout.genesis().exists() {
+        true => (
+            "belfry audit policy --out quorum.policy",
+            "--policy",
+            "quorum.policy",
+        ),
+        false => ("belfry key export > log.vkey", "--key", "log.vkey"),
+    };
     context.out.say(format!(
-        "next: belfry key export > log.vkey; belfry audit verify {} --key log.vkey",
+        "next: {make}; belfry audit verify {} {flag} {with}",
         path.display()
     ));
     Ok(())

@@ -139,10 +139,10 @@ fn describe(peer: &Value) -> Vec<String> {
         }
     }
     if text(peer, "/name").is_some() {
-        let (prepared, acked) = (number(peer, "/prepared"), number(peer, "/acked"));
+        let (held, acked) = (number(peer, "/held"), number(peer, "/acked"));
         line(
             "our ledger",
-            format!("it holds {prepared} entries and has acknowledged {acked}"),
+            format!("it holds {held} entries and has acknowledged {acked}"),
         );
     }
     if peer.get("mirror").is_some() {
@@ -247,7 +247,7 @@ mod tests {
     fn a_peer_that_cannot_be_reached_is_shown_with_what_to_do() {
         let peer = json!({
             "name": "north.example", "peer": "12D3KooWabc", "roles": ["tower"], "connected": false,
-            "addresses": ["/ip4/192.0.2.1/tcp/9471"], "prepared": 3, "acked": 2, "goodbye": null,
+            "addresses": ["/ip4/192.0.2.1/tcp/9471"], "held": 3, "acked": 2, "goodbye": null,
             "dial": { "failures": 4, "error": "refused", "next_ms": 10 }, "refused": { "sync before hello": 2 },
         });
         let shown = describe(&peer).join("\n");

@@ -60,7 +60,7 @@ pub(crate) fn describe_member(shown: &mut Value, status: &federation::Status) {
         .peers
         .iter()
         .map(|peer| {
-            json!({ "name": peer.name, "connected": peer.connected, "prepared": peer.prepared, "goodbye": peer.goodbye, "refused": peer.refused })
+            json!({ "name": peer.name, "connected": peer.connected, "held": peer.held, "goodbye": peer.goodbye, "refused": peer.refused })
         })
         .collect();
     let mirrors: Vec<Value> = status
@@ -157,10 +157,10 @@ fn network(value: &Value) -> Option<String> {
             .sum()
     };
     Some(format!(
-        "\nnetwork   {} members connected; {} MB in, {} MB out; {} refused, {} over quota, {} dials failed, {} dropped",
+        "\nnetwork   {} members connected; {} in, {} out; {} refused, {} over quota, {} dials failed, {} dropped",
         number("connected"),
-        number("received_bytes") / 1_000_000,
-        number("sent_bytes") / 1_000_000,
+        indicatif::HumanBytes(number("received_bytes")),
+        indicatif::HumanBytes(number("sent_bytes")),
         sum("refused"),
         sum("over_quota"),
         number("dial_failures"),
@@ -184,6 +184,7 @@ fn human(value: &Value) -> String {
         None => "-".to_owned(),
     };
     let mode = match text("mode").as_str() {
+        "member" if value.get("quorum").is_none() => format!("member, {}", text("phase")),
         "member" => format!(
             "member, {}, {} entries acknowledged",
             text("phase"),
@@ -204,6 +205,8 @@ fn human(value: &Value) -> String {
             .cloned()
             .unwrap_or_default()
     };
+    // Towers hold entries of a ledger that has a quorum.
+    let watched = value.get("quorum").is_some();
     let mut members = network(value).unwrap_or_default();
     for peer in list("peers") {
         let field = |name: &str| plain(peer.get(name));
@@ -214,7 +217,10 @@ fn human(value: &Value) -> String {
             (Some(Value::Bool(true)), _) => {
                 let refused = peer.get("refused").and_then(Value::as_str);
                 let refused = refused.map_or(String::new(), |why| format!("; {why}"));
-                format!("connected, holds {} entries{refused}", field("prepared"))
+                match watched {
+                    true => format!("connected, holds {} entries{refused}", field("held")),
+                    false => "connected".to_owned(),
+                }
             }
             (_, Some(why)) => why.to_owned(),
             _ => "not connected".to_owned(),

@@ -78,8 +78,8 @@ pub struct Limits([Quota; Resource::ALL.len()]);
 const MIB: f64 = 1_048_576.0;
 
 impl Default for Limits {
-    /// A federation at full speed (15,000 entries of 256 bytes a second to each tower, some hundred digests, catching up
-    /// at 50 MB/s in pieces of 2 MiB) uses at most a quarter of each.
+    /// A federation at full speed (80,000 entries of 256 bytes a second to each tower, some hundred digests, catching up
+    /// at 100 MB/s in pieces of 2 MiB) uses at most half of each.
     fn default() -> Self {
         let quota = |resource| {
             let (per_second, burst) = match resource {
@@ -90,17 +90,18 @@ impl Default for Limits {
                 // A prepare and a digest for each cut, at most one cut per round trip and sync, so some hundreds on a
                 // fast local network. Each costs a signature check: 2,048 are a sixth of one processor.
                 Resource::Requests => (2_048.0, 4_096.0),
-                // 4 MiB/s of prepares at full speed; at once fourteen of the longest frame, of which a peer has at most
-                // eight on their way.
-                Resource::RequestBytes => (32.0 * MIB, 128.0 * MIB),
+                // 32 MB/s of prepares were measured at full speed; at once many of the longest frame, of which a peer has
+                // at most eight on their way.
+                Resource::RequestBytes => (128.0 * MIB, 512.0 * MIB),
                 // 50 MB/s are 25 pieces a second, each asked for as 16,384 entries: 409,600.
                 Resource::Entries => (2_097_152.0, 8_388_608.0),
                 // Twice what the stack carries over a loopback connection.
                 Resource::AnswerBytes => (256.0 * MIB, 512.0 * MIB),
-                // 64 members with 20 digests a second, all by way of one peer, are 1,280.
-                Resource::Gossip => (2_048.0, 8_192.0),
-                // Those are 1 MiB/s, and the heads of 64 towers once a second 4 MiB/s.
-                Resource::GossipBytes => (8.0 * MIB, 32.0 * MIB),
+                // 64 members with 80 digests a second, all by way of one peer, are 5,120. Each costs a signature check:
+                // 8,192 are a quarter of one processor.
+                Resource::Gossip => (8_192.0, 32_768.0),
+                // Those are 4 MiB/s, and the heads of 64 towers once a second 4 MiB/s.
+                Resource::GossipBytes => (16.0 * MIB, 64.0 * MIB),
                 // A misconfigured peer is refused now and then and stays; one that goes on for seconds is cut off.
                 Resource::Strikes => (4.0, 256.0),
             };

@@ -163,7 +163,7 @@ fn member(running: &Running<'_>, seen: &Seen, member: &Member) -> Value {
     let mut value = json!({
         "name": member.name, "peer": member.peer, "roles": roles, "addresses": member.addresses,
         "connected": engine.is_some_and(|peer| peer.connected),
-        "prepared": engine.map_or(0, |peer| peer.prepared),
+        "held": engine.map_or(0, |peer| peer.held),
         "acked": seen.acked.get(&member.name).copied().unwrap_or(0),
         "goodbye": null, "remedy": null,
     });

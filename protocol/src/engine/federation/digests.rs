@@ -124,7 +124,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         if taken == 0 {
             return Err(Bad("wrong signature").into());
         }
-        self.v.factory.taken_by(tower);
+        self.v.factory.taken_by(tower, digest.size);
         self.own.tx.put_digest(digest.size, &kept.to_string())?;
         let me = self.settings.me;
         let members = &self.settings.members;

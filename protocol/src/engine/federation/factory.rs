@@ -58,6 +58,8 @@ pub(super) struct Factory {
     sent: BTreeMap<MemberIx, (u64, u64)>,
     /// Newest digest sent to a tower, and when.
     pub(super) digests: BTreeMap<MemberIx, (u64, u64)>,
+    /// Entries that a tower said it holds.
+    held: BTreeMap<MemberIx, u64>,
     /// Why a tower refused last.
     refused: BTreeMap<MemberIx, Reason>,
     /// What is appended and not signed.
@@ -82,6 +84,7 @@ impl Factory {
             prepared: BTreeMap::new(),
             sent: BTreeMap::new(),
             digests: BTreeMap::new(),
+            held: BTreeMap::new(),
             refused: BTreeMap::new(),
             backlog: Backlog::default(),
             rests_on: Vec::new(),
@@ -117,9 +120,10 @@ impl Factory {
         }
     }
 
-    /// Entries that a tower holds durably under this incarnation.
-    pub(super) fn prepared_by(&self, member: MemberIx) -> u64 {
-        self.prepared.get(&member).copied().unwrap_or(0)
+    /// Entries that a tower holds durably, as it said since this start: in a promise of this incarnation, or by its
+    /// mirror line. For people; only the first counts for signing.
+    pub(super) fn held_by(&self, member: MemberIx) -> u64 {
+        self.held.get(&member).copied().unwrap_or(0)
     }
 
     /// Why a tower refused the last prepare or digest, for people.
@@ -127,9 +131,11 @@ impl Factory {
         self.refused.get(&member).map(|reason| reason.text())
     }
 
-    /// A tower took what it was sent.
-    pub(super) fn taken_by(&mut self, member: MemberIx) {
+    /// A tower says that it holds so many entries.
+    pub(super) fn taken_by(&mut self, member: MemberIx, size: u64) {
         self.refused.remove(&member);
+        let held = self.held.entry(member).or_default();
+        *held = (*held).max(size);
     }
 
     /// Whether digests are signed, so that this node knows its own newest one.
@@ -391,7 +397,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         if head.root() != prepared.root {
             return Err(Bad("other root").into());
         }
-        self.v.factory.taken_by(tower);
+        self.v.factory.taken_by(tower, prepared.to);
         let to = self.v.factory.prepared.entry(tower).or_default();
         *to = (*to).max(prepared.to);
         Ok(self.sign_ready()?)

@@ -303,8 +303,8 @@ pub struct PeerStatus {
     pub name: String,
     /// Whether it passed hello on an open connection.
     pub connected: bool,
-    /// Entries of this node's ledger that it holds under this incarnation.
-    pub prepared: u64,
+    /// Entries of this node's ledger that it said it holds, since this start.
+    pub held: u64,
     /// Why the last hello failed, if it did.
     pub goodbye: Option<String>,
     /// Why it refused the last prepare or digest, if it did.

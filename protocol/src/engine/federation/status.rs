@@ -24,7 +24,7 @@ impl Engine {
                 member,
                 name: members.name(member).to_owned(),
                 connected: connected(member),
-                prepared: v.factory.prepared_by(member),
+                held: v.factory.held_by(member),
                 goodbye: v.goodbyes.get(&member).cloned(),
                 refused: v.factory.refused_by(member),
             })
