@@ -138,10 +138,10 @@ fn notes_are_found_wherever_the_engine_looks_for_them() {
     let digest = Bytes::new(text).unwrap();
     let marked = Marked {
         nonce: [0; 16],
-        restored: false,
         signs: false,
         marks: List::new(vec![Mark {
             origin: Text::new("a.test.example").unwrap(),
+            restored: false,
             digest,
             acked: Bytes::default(),
             tail: None,

@@ -90,6 +90,14 @@ impl Store {
                 LOWEST_FREE_BYTES >> 20
             )));
         }
+        self.begin_reading()
+    }
+
+    /// Begins a transaction that writes nothing, and so needs no room.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn begin_reading(&mut self) -> Result<SqliteTransaction<'_>, StoreError> {
         SqliteTransaction::begin(&mut self.ledger, &mut self.payloads, self.disk.as_ref())
     }
 

@@ -281,6 +281,10 @@ impl Transaction for SqliteTransaction<'_> {
         )
     }
 
+    fn drop_idem_from(&mut self, index: u64) -> Result<()> {
+        self.run("DELETE FROM idem WHERE entry >= ?1", [number(index)?])
+    }
+
     fn prune_idem(&mut self, now_us: i64) -> Result<()> {
         self.run(
             "DELETE FROM idem WHERE expires_us IS NOT NULL AND expires_us <= ?1",

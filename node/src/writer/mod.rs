@@ -13,9 +13,11 @@ use belfry_protocol::entry::Batch;
 use belfry_protocol::entry::json::Json;
 use belfry_protocol::tlog::tile::TILE_WIDTH;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::sync::watch;
 use work::Work;
 
@@ -181,11 +183,29 @@ impl Flushes {
     }
 }
 
+/// Whether so many appends wait for towers that callers are to wait, too.
+#[derive(Clone, Default)]
+struct Crowded(Arc<AtomicBool>);
+
+impl Crowded {
+    fn set(&self, crowded: bool) {
+        self.0.store(crowded, Ordering::Relaxed);
+    }
+
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// How often a caller that waits for towers looks.
+const CROWDED_LOOK: Duration = Duration::from_millis(1);
+
 /// Sends requests to the writer thread.
 #[derive(Clone)]
 pub struct Writer {
     queue: SyncSender<Command>,
     flushes: Flushes,
+    crowded: Crowded,
     published: watch::Receiver<Published>,
 }
 
@@ -207,7 +227,9 @@ impl Writer {
         };
         let (publish, published) = watch::channel(first);
         let flushes = Flushes::default();
-        let work = Work::new(store, machine, commands, publish, flushes.clone());
+        let crowded = Crowded::default();
+        let channels = (commands, publish, flushes.clone(), crowded.clone());
+        let work = Work::new(store, machine, channels);
         let thread = std::thread::Builder::new()
             .name("ledger-writer".to_owned())
             .spawn(move || work.run())?;
@@ -215,21 +237,29 @@ impl Writer {
             Self {
                 queue,
                 flushes,
+                crowded,
                 published,
             },
             thread,
         ))
     }
 
-    /// Hands over a request; blocks while the queue is full.
+    /// Hands over a request; blocks while the queue is full, or towers do not keep up.
     pub fn send(&self, request: Request, reply: Reply) {
+        while self.crowded.is_set() && self.is_running() {
+            std::thread::sleep(CROWDED_LOOK);
+        }
         if let Err(refused) = self.queue.send(Command::Request(request, reply)) {
             refuse(refused.0);
         }
     }
 
-    /// Hands over a request unless the queue is full, in which case it comes back as [`Failure::Busy`].
+    /// Hands over a request unless the queue is full or towers do not keep up, in which case it comes back as
+    /// [`Failure::Busy`].
     pub fn try_send(&self, request: Request, reply: Reply) {
+        if self.crowded.is_set() {
+            return reply(Err(Failure::Busy));
+        }
         match self.queue.try_send(Command::Request(request, reply)) {
             Ok(()) => {}
             Err(std::sync::mpsc::TrySendError::Full(Command::Request(_, reply))) => {

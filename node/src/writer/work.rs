@@ -1,7 +1,9 @@
 //! The writer thread: it drains what waits, runs one engine step in one transaction, commits with one sync, and only
 //! then releases the promises (group commit). May not decide anything that the engine decides.
 
-use super::{Answer, Command, Failure, Flush, Flushes, Machine, Published, Reply, Request, refuse};
+use super::{
+    Answer, Command, Crowded, Failure, Flush, Flushes, Machine, Published, Reply, Request, refuse,
+};
 use crate::clock;
 use crate::exit::Code;
 use crate::store::Store;
@@ -23,10 +25,14 @@ const BYTES_PER_STEP: usize = 8 << 20;
 const BACKLOG_LIMIT: u64 = 131_072;
 /// How long appends wait for the flusher before they are pushed back.
 const BACKLOG_PATIENCE: Duration = Duration::from_secs(120);
-/// Appends that wait for towers at most; more are pushed back.
-const PARKED: usize = 1_024;
+/// Appends that wait for towers from which callers wait, too.
+const CROWDED: usize = 256;
+/// Their bundle bytes.
+const CROWDED_BYTES: usize = 32 << 20;
+/// Appends that wait for towers at most, with those that were in the queue when callers began to wait.
+const PARKED: usize = 4 * super::QUEUE;
 /// Their bundle bytes at most.
-const PARKED_BYTES: usize = 64 << 20;
+const PARKED_BYTES: usize = 256 << 20;
 /// How often a writer that waits for the flusher looks.
 const BACKLOG_LOOK: Duration = Duration::from_millis(1);
 /// Longest wait for more callers before a sync, if the last step served several.
@@ -79,6 +85,7 @@ pub(super) struct Work {
     /// Appends that wait until towers hold what was appended before, and their bundle bytes.
     parked: VecDeque<(Request, Reply)>,
     parked_bytes: usize,
+    crowded: Crowded,
     /// Since when the backlog is full.
     full_since: Option<Instant>,
     /// After a full disk: when the next flush may be tried.
@@ -86,6 +93,14 @@ pub(super) struct Work {
     /// Certificates that the outlet was told of.
     certificates: usize,
 }
+
+/// Where commands come from, and what others see.
+type Channels = (
+    Receiver<Command>,
+    watch::Sender<Published>,
+    Flushes,
+    Crowded,
+);
 
 /// What one step takes.
 #[derive(Default)]
@@ -171,9 +186,7 @@ impl Work {
     pub(super) fn new(
         store: Store,
         machine: Machine,
-        commands: Receiver<Command>,
-        publish: watch::Sender<Published>,
-        flushes: Flushes,
+        (commands, publish, flushes, crowded): Channels,
     ) -> Self {
         let now = Instant::now();
         Self {
@@ -186,6 +199,7 @@ impl Work {
             gather: Duration::ZERO,
             parked: VecDeque::new(),
             parked_bytes: 0,
+            crowded,
             full_since: None,
             flush_not_before: now,
             certificates: 0,
@@ -270,10 +284,21 @@ impl Work {
         }
         self.parked_bytes += bytes;
         self.parked.push_back((request, reply));
+        self.tell_crowd();
+    }
+
+    fn tell_crowd(&self) {
+        let crowded = self.parked.len() >= CROWDED || self.parked_bytes >= CROWDED_BYTES;
+        self.crowded.set(crowded);
     }
 
     /// Takes what was parked, in its order, as far as there is room.
     fn unpark(&mut self, taken: &mut Taken) {
+        self.take_parked(taken);
+        self.tell_crowd();
+    }
+
+    fn take_parked(&mut self, taken: &mut Taken) {
         let Machine::Member(engine, _) = &self.machine else {
             return;
         };
@@ -515,7 +540,8 @@ impl Work {
         if statuses.is_empty() {
             return;
         }
-        let status = match (&self.machine, self.store.begin()) {
+        // Also on a full disk: then more than ever somebody wants to know.
+        let status = match (&self.machine, self.store.begin_reading()) {
             (Machine::Member(engine, _), Ok(tx)) => engine.status(&tx).ok(),
             _ => None,
         };

@@ -294,6 +294,11 @@ impl Transaction for MemTransaction<'_> {
         Ok(())
     }
 
+    fn drop_idem_from(&mut self, index: u64) -> Result<()> {
+        self.work.idem.retain(|_, row| row.index < index);
+        Ok(())
+    }
+
     fn prune_idem(&mut self, now_us: i64) -> Result<()> {
         self.work
             .idem

@@ -219,6 +219,8 @@ pub trait Transaction {
     fn idem(&self, id: &[u8; 16]) -> Result<Option<IdemRow>>;
     /// Remembers an idempotency id.
     fn put_idem(&mut self, tag: &IdemTag, row: &IdemRow) -> Result<()>;
+    /// Forgets the ids of entries from `index` on, which are given up.
+    fn drop_idem_from(&mut self, index: u64) -> Result<()>;
     /// Forgets ids that expired before `now_us`.
     fn prune_idem(&mut self, now_us: i64) -> Result<()>;
 

@@ -253,6 +253,8 @@ pub struct Marks {
 pub struct Mark {
     /// The ledger.
     pub origin: Text<200>,
+    /// Whether the answering tower has itself to catch up with it: what it says does not count then.
+    pub restored: bool,
     /// The newest digest, with whatever lines are known, the asker's among them; empty if none.
     pub digest: Bytes<MAX_NOTE_BYTES>,
     /// The newest digest that it acked, or that was acked for it, with those lines; empty if none.
@@ -268,8 +270,6 @@ pub struct Mark {
 pub struct Marked {
     /// Repeated.
     pub nonce: [u8; 16],
-    /// Whether the answering tower has itself to catch up: it does not count then.
-    pub restored: bool,
     /// Whether the answering factory signs, so that it knows its own newest digest.
     pub signs: bool,
     /// One per ledger.

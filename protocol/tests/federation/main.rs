@@ -5,6 +5,7 @@ mod founding;
 mod hostile;
 mod recovery;
 mod restored;
+mod review;
 mod world;
 
 use belfry_protocol::engine::federation::Alarm;

@@ -71,6 +71,8 @@ pub(crate) struct World {
     requests: u64,
     pub(crate) versions: BTreeMap<usize, Vec<Range>>,
     pub(crate) lost: VecDeque<String>,
+    /// How far the clock of whoever starts is ahead.
+    pub(crate) ahead_us: u64,
     /// Every sync question ever asked: receiver, asker, bytes.
     pub(crate) sent: Vec<(usize, usize, Vec<u8>)>,
     /// Every lines-bearing answer ever given: who answered, bytes.
@@ -107,6 +109,7 @@ impl World {
             requests: 0,
             versions: BTreeMap::new(),
             lost: VecDeque::new(),
+            ahead_us: 0,
             sent: Vec::new(),
             answers: Vec::new(),
         };
@@ -131,7 +134,7 @@ impl World {
         instance[1..9].copy_from_slice(&node.starts.to_be_bytes());
         let mut tx = node.store.begin();
         let before = start::incarnation(&tx).unwrap().map_or(0, |one| one.number);
-        let wall = wall(self.now_us);
+        let wall = wall(self.now_us + self.ahead_us);
         let incarnation = start::take_incarnation(&mut tx, instance, wall).unwrap();
         let mut id = instance;
         id[15] = 1;
@@ -248,6 +251,31 @@ impl World {
             body: Json::object([("word", Json::text(word))]),
         };
         self.step(at, vec![Input::Ledger(input)]);
+    }
+
+    /// An append whose step does not commit: what was free has left all the same.
+    pub(crate) fn append_without_room(&mut self, at: usize, word: &str) {
+        self.requests += 1;
+        let input = ledger::Input::System {
+            request: RequestId(self.requests),
+            kind: "window",
+            body: Json::object([("word", Json::text(word))]),
+        };
+        let mut engine = self.nodes[at].engine.take().unwrap();
+        let now = Now {
+            mono_us: self.now_us,
+            wall: wall(self.now_us),
+        };
+        let mut store = self.nodes[at].store.clone();
+        let mut tx = store.begin();
+        let outputs = engine.step(now, [7; 32], &mut tx, vec![Input::Ledger(input)]);
+        let free = outputs.unwrap().federation.take_free();
+        drop(tx);
+        engine.forget();
+        self.nodes[at].engine = Some(engine);
+        for output in free {
+            self.free(at, output);
+        }
     }
 
     /// Ends a node's ledger.

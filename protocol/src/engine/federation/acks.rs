@@ -1,6 +1,7 @@
 //! Digests at a tower, and its acks (R4): verify against what is held, raise the mark, then sign. The mark and the ack
 //! are one transaction, and the ack leaves after it.
 
+use super::checks::verified_lines;
 use super::io::{Alarm, Promise, PromiseBytes, Verdict};
 use super::messages::{note, note_frame};
 use super::mirror::{Ack, Mirror, MirrorRestore};
@@ -9,7 +10,7 @@ use super::{Bad, MemberIx, Stop, Turn};
 use crate::checkpoint::Checkpoint;
 use crate::engine::open_end;
 use crate::engine::store::{StoreError, Transaction};
-use crate::note::{SignedNote, VerifierKey};
+use crate::note::SignedNote;
 use crate::wire::v1::{Kind, Reason};
 
 /// How old an ack may be before the same digest gets a new one, in seconds (idle ledgers are acked again).
@@ -136,7 +137,10 @@ impl<T: Transaction> Turn<'_, '_, T> {
             let Some(log) = self.settings.members.log_key(origin, digest.size).cloned() else {
                 return Ok(());
             };
-            mirror.seen = Some((digest.size, acks_note(note, &log, &[])));
+            let Some(only) = verified_lines(&self.checks, note, &[&log]) else {
+                return Ok(());
+            };
+            mirror.seen = Some((digest.size, only.to_string()));
             if !behind && digest.size <= mirror.end.end() {
                 let edge = open_end::edge_at(self.own.tx, mirror.place, &mirror.base, digest.size)?;
                 if edge.root() == digest.root {
@@ -209,21 +213,4 @@ fn text_of(note: &str) -> &str {
         // The text ends with its line feed.
         &note[..=text.len()]
     })
-}
-
-/// The note with the lines of these keys and of `origin`'s log alone: what others may add must not grow what is stored.
-pub(super) fn acks_note(note: &SignedNote, log: &VerifierKey, keys: &[&VerifierKey]) -> String {
-    let ours = |line: &&crate::note::SignatureLine| {
-        keys.iter()
-            .chain([&log])
-            .any(|key| (line.name(), line.key_id()) == (key.name(), key.key_id()))
-    };
-    let lines = note
-        .signatures()
-        .iter()
-        .filter(ours)
-        .take(8)
-        .cloned()
-        .collect();
-    SignedNote::new(note.text(), lines).map_or_else(|_| note.to_string(), |note| note.to_string())
 }

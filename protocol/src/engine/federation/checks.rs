@@ -52,6 +52,17 @@ impl Checks {
     }
 }
 
+/// The note with the verified lines of these keys alone, the first of each: what others add must neither grow what is
+/// stored nor what is shown.
+pub(super) fn verified_lines(
+    checks: &Checks,
+    note: &SignedNote,
+    keys: &[&VerifierKey],
+) -> Option<SignedNote> {
+    let lines = keys.iter().filter_map(|key| checks.signature(key, note));
+    SignedNote::new(note.text(), lines.cloned().collect()).ok()
+}
+
 /// Lines of one key that are looked at: an honest note has one, and whoever adds a wrong one before it cannot make a
 /// reader check hundreds.
 const LINES_PER_KEY: usize = 2;

@@ -129,14 +129,15 @@ impl<T: Transaction> Turn<'_, '_, T> {
         let known = self.known_disk(member)?;
         let mut replaced = Vec::new();
         if let Some(known) = known {
-            // A message to show is worth noting for a disk that was only heard of.
-            let better = known.by.as_slice().is_empty() && !envelope.is_empty();
+            // A message to show is worth noting, and a newer one in place of an older: keys get old.
+            let better = !envelope.is_empty() && incarnation >= known.incarnation;
             if (known.current == disk && !better) || known.replaced.as_slice().contains(&disk) {
                 return Ok(());
             }
             if known.current == disk {
                 let row = Known {
                     by: Bytes::new(envelope.to_vec()).unwrap_or_default(),
+                    incarnation,
                     ..known
                 };
                 return self.put_disk(member, &row);
@@ -157,6 +158,12 @@ impl<T: Transaction> Turn<'_, '_, T> {
     fn put_disk(&mut self, member: MemberId, row: &Known) -> Result<(), StoreError> {
         let key = member.0.as_bytes();
         self.own.tx.put_row(Table::Disks, key, &codec::encode(row))
+    }
+
+    /// A tower's own message that names its disk, to be shown; empty if there is none.
+    pub(super) fn shown_disk(&self, tower: MemberId) -> Result<Vec<u8>, StoreError> {
+        let known = self.known_disk(tower)?;
+        Ok(known.map_or(Vec::new(), |known| known.by.into_inner()))
     }
 
     /// The disks of other towers as known here, with their own messages.
@@ -207,7 +214,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         let to = To::Member(asked);
         let opened = self
             .settings
-            .open(&self.checks, evidence, Kind::Marks, &to, None)?;
+            .open_shown(&self.checks, evidence, Kind::Marks, &to, None)?;
         let marks: Marks = body(&opened.body)?;
         let tower = MemberId(opened.header.sender.0);
         let known = self.known_disk(tower)?;

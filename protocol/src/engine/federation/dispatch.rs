@@ -57,6 +57,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
             (What::Digest { member }, Kind::Acks) => self.acks_answered(member, payload),
             (What::Recover { member }, Kind::Recovered) => self.recovered_answered(member, payload),
             (What::Marks { member }, Kind::Marked) => self.marks_answered(member, payload),
+            (What::Marks { member }, Kind::Refused) => self.marks_refused(member, payload),
             (What::Entries { origin }, Kind::Entries) => self.entries_came(&origin, payload),
             (What::Certificates, Kind::Chains) => self.certificates_answered(payload),
             (
@@ -78,7 +79,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         };
         match (topic, kind) {
             (Topic::Digests, Kind::Digest) => match self.digest_gossiped(payload) {
-                Err(Stop::Bad(_)) => Ok(Verdict::Reject),
+                Err(Stop::Bad(bad)) => Ok(verdict_of(bad)),
                 other => other,
             },
             (Topic::Acks, Kind::Heads) => {
@@ -87,7 +88,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
                 };
                 for note in heads.notes.as_slice() {
                     match self.digest_gossiped(note.as_slice()) {
-                        Err(Stop::Bad(_)) => return Ok(Verdict::Reject),
+                        Err(Stop::Bad(bad)) => return Ok(verdict_of(bad)),
                         other => other?,
                     };
                 }
@@ -95,5 +96,15 @@ impl<T: Transaction> Turn<'_, '_, T> {
             }
             _ => Ok(Verdict::Ignore),
         }
+    }
+}
+
+/// What is malformed for everybody is rejected. Anything else may be right for who knows more certificates than we do, and
+/// who passes it on is not to blame (R7).
+fn verdict_of(bad: Bad) -> Verdict {
+    if bad.0.starts_with("malformed") {
+        Verdict::Reject
+    } else {
+        Verdict::Ignore
     }
 }

@@ -21,6 +21,12 @@ const CUT_ENTRIES: u64 = 32_768;
 const INFLIGHT_CUTS: usize = 2;
 /// The next digest is prepared when the one before is signed, or after this time, in microseconds.
 const DIGEST_INTERVAL_US: u64 = 50_000;
+/// Changes of its disk after which a tower does not count for this start.
+const UNSTEADY: u32 = 3;
+/// Failed fetches after which a tower's answers do not count for a while.
+const FAILED: u32 = 3;
+/// How long that is, in microseconds: it may only have been slow.
+const FORGIVE_US: u64 = 30_000_000;
 /// Pause before an unanswered message is sent again, in microseconds.
 const AGAIN_US: u64 = 1_000_000;
 
@@ -60,12 +66,19 @@ pub(super) struct Factory {
     pub(super) digests: BTreeMap<MemberIx, (u64, u64)>,
     /// Entries that a tower said it holds.
     held: BTreeMap<MemberIx, u64>,
+    /// The proof against this ledger, if one was found: kept until it is durable.
+    pub(super) fork_proof: Option<String>,
     /// Why a tower refused last.
     refused: BTreeMap<MemberIx, Reason>,
     /// What is appended and not signed.
     pub(super) backlog: Backlog,
-    /// Disks of the towers whose answers this incarnation rests on.
-    pub(super) rests_on: Vec<DiskRef>,
+    /// The towers whose answers and promises this incarnation rests on, and their disks then: no others count.
+    pub(super) rests_on: BTreeMap<MemberIx, [u8; 16]>,
+    /// How often a tower's disk changed while this node rested on it.
+    unsteady: BTreeMap<MemberIx, u32>,
+    /// How often fetching the own ledger from a tower failed, and since when that is counted.
+    failed: BTreeMap<MemberIx, u32>,
+    failed_since_us: u64,
 }
 
 impl Factory {
@@ -85,9 +98,13 @@ impl Factory {
             sent: BTreeMap::new(),
             digests: BTreeMap::new(),
             held: BTreeMap::new(),
+            fork_proof: None,
             refused: BTreeMap::new(),
             backlog: Backlog::default(),
-            rests_on: Vec::new(),
+            rests_on: BTreeMap::new(),
+            unsteady: BTreeMap::new(),
+            failed: BTreeMap::new(),
+            failed_since_us: 0,
         }
     }
 
@@ -98,6 +115,7 @@ impl Factory {
         self.sent.clear();
         self.digests.clear();
         self.prepared.clear();
+        self.backlog = Backlog::default();
         if !matches!(self.phase, Phase::Idle | Phase::Stopped(_)) {
             let rest = Self::new(settings);
             self.phase = rest.phase;
@@ -138,6 +156,12 @@ impl Factory {
         *held = (*held).max(size);
     }
 
+    /// Whether a tower's answers may count: one that changes its disk again and again does not hold anything.
+    pub(super) fn is_steady(&self, tower: MemberIx) -> bool {
+        self.unsteady.get(&tower).copied().unwrap_or(0) <= UNSTEADY
+            && self.failed.get(&tower).copied().unwrap_or(0) < FAILED
+    }
+
     /// Whether digests are signed, so that this node knows its own newest one.
     pub(super) fn signs(&self) -> bool {
         matches!(self.phase, Phase::Active)
@@ -162,6 +186,10 @@ impl Factory {
 impl<T: Transaction> Turn<'_, '_, T> {
     /// Cuts, prepares, signs and pushes digests, as far as is due.
     pub(super) fn replicate(&mut self) -> Result<(), StoreError> {
+        // A tower that did not see the adopted digest may hold a tail that contradicts it, and gives that up now.
+        if matches!(self.v.factory.phase, Phase::Adopting(_)) {
+            return self.push_digests();
+        }
         if !matches!(
             self.v.factory.phase,
             Phase::Preparing { .. } | Phase::Active
@@ -319,7 +347,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
             instance: self.settings.incarnation.instance,
             to: size,
             root,
-            rests_on: List::new(self.v.factory.rests_on.clone()).unwrap_or_default(),
+            rests_on: List::new(self.resting_on()).unwrap_or_default(),
         };
         let entries = self.own_entries(from, size)?;
         let to = To::Topic(PREPARE_TOPIC);
@@ -380,8 +408,23 @@ impl<T: Transaction> Turn<'_, '_, T> {
             member: self.settings.members.id(tower),
             disk: prepared.disk,
         };
-        if self.rests_on_replaced(&[disk])?.is_some() {
+        if self.rests_on_replaced(&[disk])?.is_some() || !self.v.factory.is_steady(tower) {
             return Err(Bad("replaced disk").into());
+        }
+        match self.v.factory.rests_on.get(&tower) {
+            Some(known) if *known == prepared.disk => {}
+            Some(_) => {
+                self.disk_changed(tower);
+                return Ok(());
+            }
+            None => {
+                // It counts from the next prepare on, which names it: then whoever learns that its disk is gone refuses.
+                self.note_disk(disk.member, disk.disk, opened.header.incarnation, &[])?;
+                self.v.factory.rests_on.insert(tower, prepared.disk);
+                self.v.factory.prepared.clear();
+                self.v.factory.sent.clear();
+                return Ok(());
+            }
         }
         let factory = &self.v.factory;
         let signed = self.signed_head()?;
@@ -460,10 +503,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
             {
                 // Without the other tower's own word a liar could keep us recovering for ever.
                 self.disk_shown(refused.evidence.as_slice())?;
-                let rests_on = self.v.factory.rests_on.clone();
-                if self.rests_on_replaced(&rests_on)?.is_some() {
-                    self.v.factory.phase = Phase::Recovering(Round::default());
-                }
+                self.rest_on_current_disks()?;
                 Ok(())
             }
             Reason::Gap if refused.held >= self.own.head.signed.unwrap_or(0) => {
@@ -479,6 +519,74 @@ impl<T: Transaction> Turn<'_, '_, T> {
                 Ok(())
             }
         }
+    }
+
+    /// The disks that this incarnation rests on, as prepares name them.
+    fn resting_on(&self) -> Vec<DiskRef> {
+        let members = &self.settings.members;
+        let rests_on = self.v.factory.rests_on.iter();
+        rests_on
+            .map(|(tower, disk)| DiskRef {
+                member: members.id(*tower),
+                disk: *disk,
+            })
+            .collect()
+    }
+
+    /// Recovers again if some disk that this incarnation rests on is not its tower's any more (R1).
+    pub(super) fn rest_on_current_disks(&mut self) -> Result<(), StoreError> {
+        if !matches!(
+            self.v.factory.phase,
+            Phase::Preparing { .. } | Phase::Active
+        ) {
+            return Ok(());
+        }
+        let resting = self.v.factory.rests_on.clone();
+        for (tower, disk) in resting {
+            let member = self.settings.members.id(tower);
+            if self
+                .rests_on_replaced(&[DiskRef { member, disk }])?
+                .is_some()
+            {
+                self.disk_changed(tower);
+            }
+        }
+        Ok(())
+    }
+
+    /// A tower that this incarnation rests on has another disk now.
+    fn disk_changed(&mut self, tower: MemberIx) {
+        *self.v.factory.unsteady.entry(tower).or_default() += 1;
+        self.recover_again();
+    }
+
+    /// Asks again, as a new incarnation: what was said under this one may be held somewhere, and must not be told from
+    /// what is said next only by its order (R1).
+    pub(super) fn recover_again(&mut self) {
+        if matches!(self.v.factory.phase, Phase::Idle | Phase::Stopped(_)) {
+            return;
+        }
+        let number = &mut self.settings.incarnation.number;
+        *number = number.saturating_add(1);
+        let factory = &mut self.v.factory;
+        factory.cuts.clear();
+        factory.follower = None;
+        factory.prepared.clear();
+        factory.sent.clear();
+        factory.rests_on.clear();
+        factory.phase = Phase::Recovering(Round::default());
+    }
+
+    /// A tower could not give what it said it holds.
+    pub(super) fn could_not_adopt(&mut self, tower: MemberIx) {
+        let now = self.now_us();
+        let factory = &mut self.v.factory;
+        if now >= factory.failed_since_us.saturating_add(FORGIVE_US) {
+            factory.failed.clear();
+            factory.failed_since_us = now;
+        }
+        *factory.failed.entry(tower).or_default() += 1;
+        self.recover_again();
     }
 
     pub(super) fn second_copy(&mut self, incarnation: u64) {

@@ -142,6 +142,13 @@ impl<T: Transaction> Turn<'_, '_, T> {
             fetch.turn += 1;
         }
         self.tail_failed(origin);
+        let own = self.settings.members.name(self.settings.me) == origin;
+        if own && let Some(fetch) = self.v.fetches.get(origin) {
+            let source = self.settings.members.by_peer(&fetch.peer);
+            if let Some(source) = source {
+                self.could_not_adopt(source);
+            }
+        }
     }
 
     /// Entries came: for a mirror, or for the own ledger in a recovery.

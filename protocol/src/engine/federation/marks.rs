@@ -2,18 +2,22 @@
 //! the newest digest they saw and its own newest ack. It raises its marks to the maximum; until then it acks nothing.
 //! A restored tower asks for more: see [`super::restored`].
 
+use super::checks::verified_lines;
 use super::disk::Restore;
 use super::io::{Alarm, Promise};
 use super::messages::{To, body, note};
 use super::mirror::{Ack, Mirror, MirrorRestore};
 use super::restored::Heard;
-use super::{Bad, MemberIx, Settings, Stop, Turn, Volatile, What, acks_note};
-use crate::engine::nonces::{Counters, StreamKey, accept_stream};
-use crate::engine::store::{StoreError, Transaction};
+use super::tower::Refusal;
+use super::{Bad, MemberIx, Settings, Stop, Turn, Volatile, What};
+use crate::engine::nonces::{Counters, Replay, StreamKey, accept_stream};
+use crate::engine::store::{Record, StoreError, Transaction};
 use crate::note::{SignedNote, VerifierKey};
-use crate::wire::Guard;
 use crate::wire::codec::{Bytes, List, Text};
-use crate::wire::v1::{Kind, MAX_EVIDENCE_BYTES, MAX_NOTE_BYTES, Mark, Marked, Marks};
+use crate::wire::v1::{
+    Kind, MAX_EVIDENCE_BYTES, MAX_NOTE_BYTES, Mark, Marked, Marks, Reason, Refused,
+};
+use crate::wire::{Guard, Header};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Pause before an unanswered question is asked again, in microseconds.
@@ -23,7 +27,8 @@ const AGAIN_US: u64 = 1_000_000;
 #[derive(Default)]
 pub(super) struct Tower {
     nonce: [u8; 16],
-    told: BTreeSet<MemberIx>,
+    /// Who told what it saw of which ledger.
+    told: BTreeSet<(MemberIx, MemberIx)>,
     asked: BTreeMap<MemberIx, u64>,
     counters: Counters,
     /// What others told a restored tower of a ledger: by ledger, then by who told it.
@@ -50,9 +55,8 @@ impl Tower {
 
     /// Asks everybody again who told something of this ledger.
     pub(super) fn ask_again(&mut self, origin: MemberIx) {
-        for member in self.heard.remove(&origin).unwrap_or_default().into_keys() {
-            self.told.remove(&member);
-        }
+        self.heard.remove(&origin);
+        self.told.retain(|(_, of)| *of != origin);
     }
 }
 
@@ -68,7 +72,7 @@ pub(super) fn told_enough(settings: &Settings, v: &Volatile, origin: MemberIx) -
         .quorum_of(origin)
         .map_or(others.len(), |quorum| quorum.recovery as usize)
         .min(others.len());
-    let told = |member: &MemberIx| v.tower.told.contains(member);
+    let told = |member: &MemberIx| v.tower.told.contains(&(*member, origin));
     let factory = v.connection(origin).is_none() || told(&origin);
     others.iter().filter(|one| told(one)).count() >= needed && factory
 }
@@ -86,7 +90,7 @@ pub(super) fn waits_for(settings: &Settings, v: &Volatile) -> BTreeSet<MemberIx>
         }
         let others = members.towers_of(origin).filter(|one| *one != me);
         let connected = v.connection(origin).map(|_| origin);
-        let silent = |one: &MemberIx| !v.tower.told.contains(one);
+        let silent = |one: &MemberIx| !v.tower.told.contains(&(*one, origin));
         missing.extend(others.chain(connected).filter(silent));
     }
     missing
@@ -108,6 +112,9 @@ impl<T: Transaction> Turn<'_, '_, T> {
             self.v.tower.nonce = self.seed.draw();
         }
         let now = self.now_us();
+        let watched: Vec<MemberIx> = (0..self.settings.members.count())
+            .filter(|one| self.watches(*one))
+            .collect();
         for member in 0..self.settings.members.count() {
             let tower = &self.v.tower;
             let asked = tower.asked.get(&member);
@@ -115,7 +122,8 @@ impl<T: Transaction> Turn<'_, '_, T> {
                 continue;
             };
             if member == me
-                || (tower.told.contains(&member) && !tower.first_ack)
+                || (watched.iter().all(|of| tower.told.contains(&(member, *of)))
+                    && !tower.first_ack)
                 || asked.is_some_and(|at| now < at.saturating_add(AGAIN_US))
             {
                 continue;
@@ -160,25 +168,25 @@ impl<T: Transaction> Turn<'_, '_, T> {
         if opened.header.token != token {
             return Err(Bad("wrong token").into());
         }
-        self.accept_counter(&opened.header)?;
-        let marks: Marks = body(&opened.body)?;
         let tower = self.settings.members.id(from);
+        if let Err(replay) = self.accept_counter(&opened.header)? {
+            return self.refuse_old_start(from, id, replay);
+        }
+        let marks: Marks = body(&opened.body)?;
         self.note_disk(
             tower,
             marks.disk,
             opened.header.incarnation,
             &opened.envelope,
         )?;
+        self.rest_on_current_disks()?;
         let mut list = Vec::new();
-        let mut restored = self.settings.disk.restore == Restore::Found;
         for (name, mirror) in Mirror::all(self.own.tx)? {
-            restored |= mirror.restore == MirrorRestore::CatchingUp;
             list.extend(mark_of(&name, mirror));
         }
         list.extend(self.own_mark()?);
         let marked = Marked {
             nonce: marks.nonce,
-            restored,
             signs: self.v.factory.signs(),
             marks: List::new(list).ok_or(Bad("too many ledgers"))?,
         };
@@ -200,6 +208,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         Ok(digest.and_then(|digest| {
             Some(Mark {
                 origin: Text::new(name)?,
+                restored: false,
                 digest: Bytes::new(digest.into_bytes())?,
                 acked: Bytes::new(acked.unwrap_or_default().into_bytes())?,
                 tail: None,
@@ -209,7 +218,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
     }
 
     /// A counter counts once (R7), in the same transaction as what it guards.
-    fn accept_counter(&mut self, header: &crate::wire::Header) -> Result<(), Stop> {
+    fn accept_counter(&mut self, header: &Header) -> Result<Result<(), Replay>, Stop> {
         let Guard::Stream { stream, counter } = header.guard else {
             return Err(Bad("no counter").into());
         };
@@ -221,7 +230,54 @@ impl<T: Transaction> Turn<'_, '_, T> {
         };
         let outcome = accept_stream(self.own.tx, &key, counter)?;
         self.v.nonces.stream(&outcome);
-        outcome.map_err(|_| Bad("replayed").into())
+        Ok(outcome)
+    }
+
+    /// A start with a lower number than one before is shown its own message of that one: a directory that was lost while
+    /// its clock was ahead could not know.
+    fn refuse_old_start(&mut self, from: MemberIx, id: u64, replay: Replay) -> Result<(), Stop> {
+        let shown = self.shown_disk(self.settings.members.id(from))?;
+        if replay != Replay::OldIncarnation || shown.is_empty() {
+            return Err(Bad("replayed").into());
+        }
+        *self.v.refused.entry("replayed").or_default() += 1;
+        let refusal = Refusal {
+            reason: Reason::HigherIncarnation,
+            held: 0,
+            evidence: shown,
+        };
+        let name = self.settings.members.name(from).to_owned();
+        self.refuse(from, id, &name, refusal);
+        Ok(())
+    }
+
+    /// Our own message of an earlier start with a higher number: this start takes a number above it.
+    pub(super) fn marks_refused(&mut self, member: MemberIx, payload: &[u8]) -> Result<(), Stop> {
+        let me = To::Member(self.settings.me);
+        let opened = self
+            .settings
+            .open(&self.checks, payload, Kind::Refused, &me, Some(member))?;
+        let refused: Refused = body(&opened.body)?;
+        let shown = To::Member(member);
+        let sender = Some(self.settings.me);
+        let evidence = refused.evidence.as_slice();
+        let shown =
+            self.settings
+                .open_shown(&self.checks, evidence, Kind::Marks, &shown, sender)?;
+        let before = shown.header.incarnation;
+        if before < self.settings.incarnation.number {
+            return Ok(());
+        }
+        let number = before.checked_add(1).ok_or(Bad("no higher incarnation"))?;
+        self.settings.incarnation.number = number;
+        let instance = self.settings.incarnation.instance;
+        self.own.tx.put_record(
+            Record::Incarnation,
+            &[number.to_be_bytes().as_slice(), &instance].concat(),
+        )?;
+        self.v.tower.asked.clear();
+        self.recover_again();
+        Ok(())
     }
 
     /// Another node told what it saw.
@@ -234,27 +290,29 @@ impl<T: Transaction> Turn<'_, '_, T> {
         if marked.nonce != self.v.tower.nonce {
             return Err(Bad("other nonce").into());
         }
-        // What cannot be verified, for want of a certificate or because it is a lie, does not count as told.
-        let mut right = !marked.restored;
+        // What cannot be verified, for want of a certificate or because it is a lie, does not count as told; nor what a
+        // tower says that has itself to catch up. One ledger does not stand in the way of another.
+        let mut wrong = BTreeSet::new();
         for mark in marked.marks.as_slice() {
-            right &= self.take_mark(member, mark, marked.restored)?;
-        }
-        if right {
-            self.heard_of_all(member, marked.signs);
-            self.v.tower.told.insert(member);
+            let origin = self.settings.members.by_name(mark.origin.as_str());
+            if !self.take_mark(member, mark)? || mark.restored {
+                wrong.extend(origin);
+            }
         }
         let names: Vec<(MemberIx, String)> = (0..self.settings.members.count())
-            .filter(|one| self.watches(*one))
+            .filter(|one| self.watches(*one) && !wrong.contains(one))
             .map(|one| (one, self.settings.members.name(one).to_owned()))
             .collect();
         for (origin, name) in names {
+            self.heard_of(member, origin, marked.signs);
+            self.v.tower.told.insert((member, origin));
             self.ack_if_held(origin, &name)?;
         }
         Ok(())
     }
 
     /// What one node says of one ledger, and whether all of it verifies.
-    fn take_mark(&mut self, from: MemberIx, mark: &Mark, restored: bool) -> Result<bool, Stop> {
+    fn take_mark(&mut self, from: MemberIx, mark: &Mark) -> Result<bool, Stop> {
         let Some(origin) = self.settings.members.by_name(mark.origin.as_str()) else {
             // Of a member that left.
             return Ok(true);
@@ -264,8 +322,11 @@ impl<T: Transaction> Turn<'_, '_, T> {
             if bytes.as_slice().is_empty() {
                 continue;
             }
-            let note = note(bytes.as_slice())?;
-            let Ok((of, digest)) = self.open_digest(&note) else {
+            let opened = note(bytes.as_slice()).and_then(|note| {
+                let (of, digest) = self.open_digest(&note)?;
+                Ok((note, of, digest))
+            });
+            let Ok((note, of, digest)) = opened else {
                 right = false;
                 continue;
             };
@@ -279,7 +340,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
             self.see(origin, &digest, &note)?;
             self.others_acked(origin, &digest, &note)?;
         }
-        if self.watches(origin) && !restored {
+        if self.watches(origin) && !mark.restored {
             right &= self.hear(from, origin, mark);
         }
         Ok(right)
@@ -325,10 +386,13 @@ impl<T: Transaction> Turn<'_, '_, T> {
             self.alarm(Alarm::TowerRolledBack {
                 origin: name.clone(),
             });
+            let Some(only) = verified_lines(&self.checks, note, &[&log, ack, mirror_key]) else {
+                return Ok(());
+            };
             mirror.acked = Some(Ack {
                 size,
                 time_seconds: time_seconds.max(last),
-                note: acks_note(note, &log, &[ack, mirror_key]),
+                note: only.to_string(),
             });
             mirror.store(self.own.tx, &name)?;
         }
@@ -342,6 +406,7 @@ fn mark_of(name: &str, mirror: Mirror) -> Option<Mark> {
     let tail = mirror.unsigned_tail();
     Some(Mark {
         origin: Text::new(name.to_owned())?,
+        restored: mirror.restore == MirrorRestore::CatchingUp,
         digest: bytes(mirror.seen.map_or(String::new(), |(_, note)| note))?,
         acked: bytes(mirror.acked.map_or(String::new(), |ack| ack.note))?,
         tail,

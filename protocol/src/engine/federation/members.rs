@@ -164,6 +164,14 @@ impl Members {
         Some(&certificate.envelope)
     }
 
+    /// As [`Members::envelope_key`], for messages that somebody shows: they may be older than that.
+    #[must_use]
+    pub fn evidence_key(&self, member: MemberIx, serial: u64) -> Option<&VerifierKey> {
+        let mut chain = self.known[member].chain.iter();
+        let certificate = chain.find(|one| one.serial == serial)?;
+        Some(&certificate.envelope)
+    }
+
     /// The certificates whose keys cosign: the two newest, because in the overlap both do (R6).
     pub fn cosigners(&self, member: MemberIx) -> impl Iterator<Item = &Certificate> {
         self.known[member].chain.iter().rev().take(2)

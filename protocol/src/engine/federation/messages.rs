@@ -2,10 +2,11 @@
 //! type that each function returns.
 
 use super::io::{FreeBytes, PromiseBytes};
+use super::members::Members;
 use super::{Bad, MemberIx, Settings};
 use crate::engine::Now;
 use crate::engine::federation::checks::Checks;
-use crate::note::SignedNote;
+use crate::note::{SignedNote, VerifierKey};
 use crate::tlog::hash::Hash;
 use crate::wire::codec::{self, Decode, Encode};
 use crate::wire::v1::Kind;
@@ -118,8 +119,8 @@ impl Settings {
         PromiseBytes(Frame::encode(Version::V1_0, kind.number(), &payload))
     }
 
-    /// Opens an envelope: federation, epoch, destination, sender and signature. `sender` is who must have signed it, if
-    /// that is known.
+    /// Opens an envelope that came from its sender: federation, epoch, destination, sender and signature. `sender` is who
+    /// must have signed it, if that is known.
     pub(super) fn open<'a>(
         &self,
         checks: &Checks,
@@ -127,6 +128,28 @@ impl Settings {
         kind: Kind,
         to: &To<'_>,
         sender: Option<MemberIx>,
+    ) -> Result<Opened<'a>, Bad> {
+        self.open_under(checks, bytes, (kind, to, sender), Members::envelope_key)
+    }
+
+    /// As [`Settings::open`], for an envelope that somebody shows: its key may be an old one.
+    pub(super) fn open_shown<'a>(
+        &self,
+        checks: &Checks,
+        bytes: &'a [u8],
+        kind: Kind,
+        to: &To<'_>,
+        sender: Option<MemberIx>,
+    ) -> Result<Opened<'a>, Bad> {
+        self.open_under(checks, bytes, (kind, to, sender), Members::evidence_key)
+    }
+
+    fn open_under<'a>(
+        &self,
+        checks: &Checks,
+        bytes: &'a [u8],
+        (kind, to, sender): (Kind, &To<'_>, Option<MemberIx>),
+        key_of: impl for<'m> Fn(&'m Members, MemberIx, u64) -> Option<&'m VerifierKey>,
     ) -> Result<Opened<'a>, Bad> {
         let (envelope, rest) = Envelope::split(bytes).map_err(|_| Bad("malformed envelope"))?;
         let header = envelope.header;
@@ -153,10 +176,7 @@ impl Settings {
         if sender.is_some_and(|expected| expected != from) {
             return Err(Bad("sender differs"));
         }
-        let key = self
-            .members
-            .envelope_key(from, header.key_serial)
-            .ok_or(Bad("unknown key"))?;
+        let key = key_of(&self.members, from, header.key_serial).ok_or(Bad("unknown key"))?;
         if !checks.is_sealed(key, &envelope) {
             return Err(Bad("wrong signature"));
         }

@@ -54,7 +54,6 @@ use super::outbox::Outbox;
 use super::store::{Record, StoreError, Transaction};
 use crate::tlog::hash::{Hash, sha256_parts};
 use crate::wire::Range;
-use acks::acks_note;
 use checks::Checks;
 use disk::OwnDisk;
 use factory::Factory;
@@ -307,7 +306,9 @@ impl Engine {
     /// they wait until towers hold what is there.
     #[must_use]
     pub fn has_room(&self, size: u64, signed: u64) -> bool {
-        !self.volatile.factory.is_watched() || self.volatile.factory.backlog.has_room(size, signed)
+        !self.may_append()
+            || !self.volatile.factory.is_watched()
+            || self.volatile.factory.backlog.has_room(size, signed)
     }
 
     /// After a step whose transaction did not commit: what is on its way is forgotten and asked for again.
@@ -317,6 +318,9 @@ impl Engine {
         // Marks that were raised, the acked size and a raised incarnation may not have become durable.
         self.volatile.tower = marks::Tower::default();
         self.volatile.steps = 0;
+        // A prepare of that step may have left: what follows is another incarnation.
+        let number = &mut self.settings.incarnation.number;
+        *number = number.saturating_add(1);
         self.volatile.factory.forget(&self.settings);
     }
 }

@@ -1,6 +1,7 @@
 //! Statements of this node's own that come back from others (R3). One that this incarnation did not make stops signing at
 //! once; two that cannot both be true are a fork, and after a fork nothing is ever signed again.
 
+use super::checks::verified_lines;
 use super::factory::Phase;
 use super::io::Alarm;
 use super::{Stop, Turn};
@@ -18,6 +19,10 @@ const FORKED: &str =
 impl<T: Transaction> Turn<'_, '_, T> {
     /// At the first step after a start: a ledger that forked or was retired stays silent.
     pub(super) fn stay_silent(&mut self) -> Result<(), StoreError> {
+        // The step that found it may not have committed.
+        if let Some(proof) = &self.v.factory.fork_proof {
+            self.own.tx.put_record(Record::Forked, proof.as_bytes())?;
+        }
         if self.own.tx.record(Record::Forked)?.is_some() {
             self.v.factory.stop(FORKED);
         } else if let Some(successor) = self.own.tx.record(Record::Retired)? {
@@ -74,6 +79,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
     ) -> Result<(), StoreError> {
         let proof = self.keep_fork(one, other)?;
         self.own.tx.put_record(Record::Forked, proof.as_bytes())?;
+        self.v.factory.fork_proof = Some(proof);
         self.v.factory.stop(FORKED);
         self.alarm(Alarm::Fork {
             origin: digest.origin.clone(),
@@ -88,15 +94,20 @@ impl<T: Transaction> Turn<'_, '_, T> {
         one: &SignedNote,
         other: &SignedNote,
     ) -> Result<String, StoreError> {
-        let proof = ForkProof::build(
-            ForkKind::Origin,
-            one.clone(),
-            other.clone(),
-            Vec::new(),
-            Vec::new(),
-        )
-        .map_err(|error| StoreError::Damaged(error.to_string()))?
-        .to_json();
+        let lines = |note: &SignedNote| {
+            let origin = note.text().lines().next()?;
+            let size = Checkpoint::parse(note.text()).ok()?.size;
+            let member = self.settings.members.by_name(origin)?;
+            let key = self.settings.members.log_key(member, size)?;
+            verified_lines(&self.checks, note, &[key])
+        };
+        let proof = lines(one).zip(lines(other)).and_then(|(one, other)| {
+            ForkProof::build(ForkKind::Origin, one, other, Vec::new(), Vec::new()).ok()
+        });
+        // Both were verified before this was called, and two notes of one size make a proof.
+        let Some(proof) = proof.map(|proof| proof.to_json()) else {
+            return Err(StoreError::Damaged("a stored digest".to_owned()));
+        };
         let key = sha256(proof.as_bytes());
         self.own
             .tx

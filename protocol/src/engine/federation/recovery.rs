@@ -2,6 +2,7 @@
 //! newest digest, then the longest tail of the highest incarnation, prepares that under its own incarnation, and only
 //! then appends. Its own disk counts only where it extends what the answers showed; otherwise it is set aside.
 
+use super::checks::verified_lines;
 use super::factory::Phase;
 use super::fetch::proved;
 use super::io::{Alarm, Free, Promise, Protocol};
@@ -14,7 +15,6 @@ use crate::engine::open_end;
 use crate::engine::store::{Place, Record, StoreError, Transaction};
 use crate::entry::json::Json;
 use crate::tlog::hash::Hash;
-use crate::wire::MemberId;
 use crate::wire::codec::{Bytes, List, Text};
 use crate::wire::v1::{DiskRef, Entries, Kind, RECOVER_TOPIC, Reason, Recover, Recovered};
 use std::collections::BTreeMap;
@@ -36,7 +36,7 @@ pub(super) struct Round {
 struct Answer {
     digest: Option<(u64, Hash, String)>,
     tail: Option<(u64, u64, Hash)>,
-    disks: Vec<DiskRef>,
+    disk: [u8; 16],
 }
 
 /// What is being fetched.
@@ -45,6 +45,9 @@ pub(super) struct Adopt {
     digest: Option<(u64, Hash, String)>,
     /// The whole log to adopt.
     target: (u64, Hash),
+    /// Who told the digest.
+    holders: Vec<MemberIx>,
+    /// Who told the target.
     sources: Vec<MemberIx>,
     /// Size of the own disk at start.
     from: u64,
@@ -203,16 +206,20 @@ impl<T: Transaction> Turn<'_, '_, T> {
         if answer.restored {
             return Ok(());
         }
-        let digest = match answer.digest.as_slice() {
-            [] => None,
-            bytes => {
-                let note = note(bytes)?;
-                let (origin, digest) = self.open_digest(&note)?;
-                ensure(origin == self.settings.me, "not our ledger")?;
-                self.own_statement(&digest, &note)?;
-                Some((digest.size, digest.root, note.to_string()))
+        let id = self.settings.members.id(tower);
+        // Fresh by the nonce; of the others by their own messages. What does not verify is said by nobody.
+        self.note_disk(id, answer.disk, opened.header.incarnation, &[])?;
+        for seen in answer.disks.as_slice() {
+            match self.disk_shown(seen.by.as_slice()) {
+                Ok(()) | Err(Stop::Bad(_)) => {}
+                Err(error) => return Err(error),
             }
+        }
+        let own = DiskRef {
+            member: id,
+            disk: answer.disk,
         };
+        ensure(self.rests_on_replaced(&[own])?.is_none(), "replaced disk")?;
         let tail = match &answer.tail {
             None => None,
             Some(tail) => {
@@ -220,34 +227,23 @@ impl<T: Transaction> Turn<'_, '_, T> {
                 Some((tail.incarnation.number, tail.size, tail.root))
             }
         };
-        let id = self.settings.members.id(tower);
-        // Fresh by the nonce; of the others by their own messages.
-        self.note_disk(id, answer.disk, opened.header.incarnation, &[])?;
-        let mut disks = Vec::new();
-        for seen in answer.disks.as_slice() {
-            match self.disk_shown(seen.by.as_slice()) {
-                Ok(()) if seen.disk.member != id => disks.push(seen.disk),
-                // Its own disk is said by the answer; what does not verify is said by nobody.
-                Ok(()) | Err(Stop::Bad(_)) => {}
-                Err(error) => return Err(error),
+        let digest = match answer.digest.as_slice() {
+            [] => None,
+            bytes => {
+                let note = note(bytes)?;
+                let (origin, digest) = self.open_digest(&note)?;
+                ensure(origin == self.settings.me, "not our ledger")?;
+                let key = self.settings.members.log_key(origin, digest.size);
+                let only = key.and_then(|key| verified_lines(&self.checks, &note, &[key]));
+                let only = only.ok_or(Bad("wrong signature"))?;
+                // Last: nothing after it may undo what it finds.
+                self.own_statement(&digest, &note)?;
+                Some((digest.size, digest.root, only.to_string()))
             }
-        }
-        disks.push(DiskRef {
-            member: id,
-            disk: answer.disk,
-        });
-        if self.rests_on_replaced(&disks)?.is_some() {
-            return Err(Bad("replaced disk").into());
-        }
+        };
         if let Phase::Recovering(round) = &mut self.v.factory.phase {
-            round.answers.insert(
-                tower,
-                Answer {
-                    digest,
-                    tail,
-                    disks,
-                },
-            );
+            let disk = answer.disk;
+            round.answers.insert(tower, Answer { digest, tail, disk });
         }
         Ok(self.decide()?)
     }
@@ -258,6 +254,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         let Some(quorum) = self.settings.members.quorum_of(me) else {
             return Ok(());
         };
+        self.drop_stale_answers()?;
         let Phase::Recovering(round) = &self.v.factory.phase else {
             return Ok(());
         };
@@ -278,10 +275,6 @@ impl<T: Transaction> Turn<'_, '_, T> {
             .filter_map(|answer| answer.tail)
             .filter(|(_, size, _)| *size > floor)
             .max_by_key(|(incarnation, size, _)| (*incarnation, *size));
-        let mut disks: BTreeMap<MemberId, [u8; 16]> = BTreeMap::new();
-        for disk in round.answers.values().flat_map(|answer| &answer.disks) {
-            disks.insert(disk.member, disk.disk);
-        }
         let target = match (&tail, &digest) {
             (Some((_, size, root)), _) => Some((*size, *root)),
             (None, Some((size, root, _))) => Some((*size, *root)),
@@ -296,15 +289,45 @@ impl<T: Transaction> Turn<'_, '_, T> {
             })
             .map(|(tower, _)| *tower)
             .collect();
-        self.v.factory.rests_on = disks
-            .into_iter()
-            .map(|(member, disk)| DiskRef { member, disk })
+        let holders: Vec<MemberIx> = round
+            .answers
+            .iter()
+            .filter(|(_, answer)| {
+                answer.digest.as_ref().map(|one| one.0) == digest.as_ref().map(|one| one.0)
+            })
+            .map(|(tower, _)| *tower)
+            .collect();
+        self.v.factory.rests_on = round
+            .answers
+            .iter()
+            .map(|(tower, answer)| (*tower, answer.disk))
             .collect();
         let Some(target) = target else {
             self.begin_preparing(signed);
             return Ok(());
         };
-        self.adopt(digest, target, sources)
+        self.adopt(digest, target, (holders, sources))
+    }
+
+    /// Answers of disks that are not their towers' any more, and of towers that cannot be relied on, do not count.
+    fn drop_stale_answers(&mut self) -> Result<(), StoreError> {
+        let Phase::Recovering(round) = &self.v.factory.phase else {
+            return Ok(());
+        };
+        let mut stale = Vec::new();
+        for (tower, answer) in &round.answers {
+            let disk = DiskRef {
+                member: self.settings.members.id(*tower),
+                disk: answer.disk,
+            };
+            if self.rests_on_replaced(&[disk])?.is_some() || !self.v.factory.is_steady(*tower) {
+                stale.push(*tower);
+            }
+        }
+        if let Phase::Recovering(round) = &mut self.v.factory.phase {
+            round.answers.retain(|tower, _| !stale.contains(tower));
+        }
+        Ok(())
     }
 
     /// Compares the own disk with what is to be adopted: it counts only where it extends that.
@@ -312,7 +335,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         &mut self,
         digest: Option<(u64, Hash, String)>,
         target: (u64, Hash),
-        sources: Vec<MemberIx>,
+        (holders, sources): (Vec<MemberIx>, Vec<MemberIx>),
     ) -> Result<(), StoreError> {
         let base = self.signed_head()?;
         let from = self.own.head.size();
@@ -325,6 +348,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         }
         // Set aside what no digest of this disk covers; what belongs to the adopted log comes back.
         open_end::truncate(self.own.tx, Place::OWN, base.size())?;
+        self.own.tx.drop_idem_from(base.size())?;
         let flushed = self.own.head.flushed;
         self.own.head = base;
         self.own.head.flushed = flushed;
@@ -332,6 +356,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         self.v.factory.phase = Phase::Adopting(Adopt {
             digest,
             target,
+            holders,
             sources,
             from,
         });
@@ -348,17 +373,16 @@ impl<T: Transaction> Turn<'_, '_, T> {
             return Ok(());
         }
         let size = self.own.head.size();
-        let tree = match &adopt.digest {
-            Some((digest, ..)) if size < *digest => *digest,
-            _ => adopt.target.0,
+        let (tree, sources) = match &adopt.digest {
+            Some((digest, ..)) if size < *digest => (*digest, adopt.holders.clone()),
+            _ => (adopt.target.0, adopt.sources.clone()),
         };
-        let sources = adopt.sources.clone();
         if sources
             .iter()
             .all(|tower| self.connection(*tower).is_none())
         {
             // Whoever held it is gone: ask again, others may know.
-            self.v.factory.phase = Phase::Recovering(Round::default());
+            self.recover_again();
             return Ok(());
         }
         if size < tree {

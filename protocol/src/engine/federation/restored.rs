@@ -101,6 +101,13 @@ impl<T: Transaction> Turn<'_, '_, T> {
                 .is_some_and(|mirror| mirror.restore != MirrorRestore::Done);
         }
         self.v.tower.restoring = restoring;
+        for (origin, name) in &watched {
+            if let Some(mirror) = Mirror::load(self.own.tx, name)?
+                && mirror.base.end() == mirror.seen_size()
+            {
+                self.verified(*origin, mirror.base.end(), mirror.base.root());
+            }
+        }
         Ok(())
     }
 
@@ -179,7 +186,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         let to = To::Topic(topic);
         let opened = self
             .settings
-            .open(&self.checks, bytes, kind, &to, Some(origin))?;
+            .open_shown(&self.checks, bytes, kind, &to, Some(origin))?;
         let instance = match kind {
             Kind::Prepare => body::<Prepare>(&opened.body)?.instance,
             _ => body::<Recover>(&opened.body)?.instance,
@@ -190,22 +197,20 @@ impl<T: Transaction> Turn<'_, '_, T> {
         })
     }
 
-    /// A node told all it knows: of the ledgers it did not speak of, that is nothing. A factory that signs knows its own
-    /// newest digest, which counts where there is no other tower.
-    pub(super) fn heard_of_all(&mut self, from: MemberIx, signs: bool) {
+    /// A node told all it knows of a ledger; if it did not speak of it, that is nothing. A factory that signs knows its
+    /// own newest digest, which counts where there is no other tower.
+    pub(super) fn heard_of(&mut self, from: MemberIx, origin: MemberIx, signs: bool) {
         if !self.v.tower.restoring {
             return;
         }
-        for (origin, _) in self.watched() {
-            let counts = if from == origin {
-                signs
-            } else {
-                self.others(origin).contains(&from)
-            };
-            if counts {
-                let heard = self.v.tower.heard.entry(origin).or_default();
-                heard.entry(from).or_default();
-            }
+        let counts = if from == origin {
+            signs
+        } else {
+            self.others(origin).contains(&from)
+        };
+        if counts {
+            let heard = self.v.tower.heard.entry(origin).or_default();
+            heard.entry(from).or_default();
         }
     }
 
@@ -215,7 +220,10 @@ impl<T: Transaction> Turn<'_, '_, T> {
             return Ok(());
         }
         let (mut catching_up, mut first_ack) = (false, false);
-        for (origin, name) in self.watched() {
+        let watched = self.watched();
+        // A ledger that cannot be caught up with, because it forked or its factory lies, stays behind alone.
+        let mut some = watched.is_empty();
+        for (origin, name) in watched {
             let mirror = Mirror::load_or_new(self.own.tx, &name)?;
             let restore = match mirror.restore {
                 MirrorRestore::CatchingUp => self.catch_up_with(origin, &name, mirror)?,
@@ -223,16 +231,18 @@ impl<T: Transaction> Turn<'_, '_, T> {
             };
             catching_up |= restore == MirrorRestore::CatchingUp;
             first_ack |= restore == MirrorRestore::FirstAck;
+            some |= restore != MirrorRestore::CatchingUp;
         }
         self.v.tower.first_ack = first_ack;
-        if !catching_up && self.settings.disk.restore != Restore::Done {
+        if some && self.settings.disk.restore != Restore::Done {
             self.renew_keys()?;
         }
-        self.v.tower.restoring = first_ack || self.settings.disk.restore != Restore::Done;
+        self.v.tower.restoring =
+            catching_up || first_ack || self.settings.disk.restore != Restore::Done;
         Ok(())
     }
 
-    /// With everything caught up: new keys, and then the restore is over.
+    /// Once something is caught up: new keys. What is left is noted ledger by ledger.
     fn renew_keys(&mut self) -> Result<(), StoreError> {
         let disk = &mut self.settings.disk;
         let is_tower = self.settings.members.is_tower(self.settings.me);
