@@ -147,8 +147,8 @@ fn every_broken_message_is_refused_by_name() {
     assert!(peer.ask(node, Protocol::Sync, good.clone()).is_ok());
     assert!(peer.ask(node, Protocol::Sync, good).is_err());
     let status = federation.status(1);
-    assert_eq!(status["nonces"]["streams"]["accepted"], 1, "{status}");
-    assert_eq!(status["nonces"]["streams"]["replayed"], 1, "{status}");
+    assert_eq!(status["nonces"]["stream"]["accepted"], 1, "{status}");
+    assert_eq!(status["nonces"]["stream"]["replayed"], 1, "{status}");
     let _ = federation.on(1, &["ledger", "fsck"]).expect(0);
 }
 

@@ -78,9 +78,7 @@ fn a_lost_factory_comes_back_from_its_towers_with_what_was_only_prepared() {
     let last = federation.try_append(&belfry_tests::lines(7)).unwrap();
     let _ = federation.wait(FACTORY, "has one tower hold them", |status| {
         let peers = status["peers"].as_array().unwrap();
-        peers
-            .iter()
-            .any(|peer| peer["prepared"].as_u64() > Some(last))
+        peers.iter().any(|peer| peer["held"].as_u64() > Some(last))
     });
     let before = federation.entries(last + 1);
     federation.kill(FACTORY);

@@ -37,7 +37,7 @@ fn one_tower_alone_catches_up_and_without_a_quorum_nothing_is_signed() {
     let status = federation.wait(FACTORY, "has one tower hold them", |status| {
         let peers = status["peers"].as_array().unwrap().iter();
         peers
-            .filter(|peer| peer["prepared"].as_u64() > Some(last))
+            .filter(|peer| peer["held"].as_u64() > Some(last))
             .count()
             == 1
     });

@@ -3,6 +3,7 @@
 
 mod founding;
 mod hostile;
+mod mischief;
 mod recovery;
 mod restored;
 mod review;

@@ -1,7 +1,7 @@
 //! Several engines over memory stores on a virtual clock: messages take a millisecond, arrive in order, and are lost
 //! when a link is cut or a node is down.
 
-use super::founding::{START, found, own_keys, peer_id, seed};
+use super::founding::{START, found, own_keys, peer_id};
 use belfry_protocol::engine::federation::disk::OwnDisk;
 use belfry_protocol::engine::federation::members::Members;
 use belfry_protocol::engine::federation::{
@@ -14,7 +14,6 @@ use belfry_protocol::engine::{Now, RequestId};
 use belfry_protocol::entry::json::Json;
 use belfry_protocol::entry::time::TimeUs;
 use belfry_protocol::manifest::Federation;
-use belfry_protocol::note::SigningKey;
 use belfry_protocol::tlog::hash::sha256;
 use belfry_protocol::wire::{Range, Version};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -51,7 +50,7 @@ pub(crate) struct Node {
     pub(crate) no_new_keys: bool,
 }
 
-fn wall(now_us: u64) -> TimeUs {
+pub(crate) fn wall(now_us: u64) -> TimeUs {
     let micros = i64::try_from(START * 1_000_000 + now_us).unwrap();
     TimeUs::from_micros(micros).unwrap()
 }
@@ -68,7 +67,7 @@ pub(crate) struct World {
     breaks: BTreeMap<(usize, usize), u64>,
     links: BTreeSet<(usize, usize)>,
     cut: BTreeSet<(usize, usize)>,
-    requests: u64,
+    pub(crate) requests: u64,
     pub(crate) versions: BTreeMap<usize, Vec<Range>>,
     pub(crate) lost: VecDeque<String>,
     /// How far the clock of whoever starts is ahead.
@@ -253,31 +252,6 @@ impl World {
         self.step(at, vec![Input::Ledger(input)]);
     }
 
-    /// An append whose step does not commit: what was free has left all the same.
-    pub(crate) fn append_without_room(&mut self, at: usize, word: &str) {
-        self.requests += 1;
-        let input = ledger::Input::System {
-            request: RequestId(self.requests),
-            kind: "window",
-            body: Json::object([("word", Json::text(word))]),
-        };
-        let mut engine = self.nodes[at].engine.take().unwrap();
-        let now = Now {
-            mono_us: self.now_us,
-            wall: wall(self.now_us),
-        };
-        let mut store = self.nodes[at].store.clone();
-        let mut tx = store.begin();
-        let outputs = engine.step(now, [7; 32], &mut tx, vec![Input::Ledger(input)]);
-        let free = outputs.unwrap().federation.take_free();
-        drop(tx);
-        engine.forget();
-        self.nodes[at].engine = Some(engine);
-        for output in free {
-            self.free(at, output);
-        }
-    }
-
     /// Ends a node's ledger.
     pub(crate) fn retire(&mut self, at: usize, successor: &str) {
         self.requests += 1;
@@ -361,7 +335,7 @@ impl World {
         );
     }
 
-    fn step(&mut self, at: usize, inputs: Vec<Input>) {
+    pub(crate) fn step(&mut self, at: usize, inputs: Vec<Input>) {
         let Some(mut engine) = self.nodes[at].engine.take() else {
             return;
         };
@@ -388,7 +362,7 @@ impl World {
         }
     }
 
-    fn free(&mut self, at: usize, output: Free) {
+    pub(crate) fn free(&mut self, at: usize, output: Free) {
         match output {
             Free::Request {
                 peer,
@@ -525,47 +499,6 @@ impl World {
             checks: Default::default(),
         };
         self.post(asker, HOP_US, Parcel::Input(input));
-    }
-
-    /// Gives a node bytes as if a member had asked.
-    pub(crate) fn inject(&mut self, to: usize, from: usize, bytes: Vec<u8>) {
-        let peer = peer_id(self.name(from));
-        let protocol = belfry_protocol::engine::federation::Protocol::Sync;
-        self.step(
-            to,
-            vec![Input::Request {
-                peer,
-                id: 0,
-                protocol,
-                bytes,
-                checks: Default::default(),
-            }],
-        );
-    }
-
-    /// Gives a node gossip as if a member had passed it on.
-    pub(crate) fn gossip(&mut self, to: usize, from: usize, bytes: Vec<u8>) {
-        let input = Input::Gossip {
-            peer: peer_id(self.name(from)),
-            id: [0; 20],
-            topic: belfry_protocol::engine::federation::Topic::Digests,
-            bytes,
-            checks: Default::default(),
-        };
-        self.step(to, vec![input]);
-    }
-
-    /// A digest signed with the factory's own key, as a frame.
-    pub(crate) fn forged(&self, size: u64, root: u8) -> Vec<u8> {
-        let name = self.name(0);
-        let checkpoint = belfry_protocol::checkpoint::Checkpoint {
-            origin: name.to_owned(),
-            size,
-            root: belfry_protocol::tlog::hash::Hash([root; 32]),
-        };
-        let key = SigningKey::ed25519(name, seed(name, "log")).unwrap();
-        let note = checkpoint.sign(&key).unwrap().to_string();
-        belfry_protocol::wire::Frame::encode(Version::V1_0, 4, note.as_bytes())
     }
 
     /// Puts another copy of a node in its place, connected to nobody yet.

@@ -21,12 +21,6 @@ const CUT_ENTRIES: u64 = 32_768;
 const INFLIGHT_CUTS: usize = 2;
 /// The next digest is prepared when the one before is signed, or after this time, in microseconds.
 const DIGEST_INTERVAL_US: u64 = 50_000;
-/// Changes of its disk after which a tower does not count for this start.
-const UNSTEADY: u32 = 3;
-/// Failed fetches after which a tower's answers do not count for a while.
-const FAILED: u32 = 3;
-/// How long that is, in microseconds: it may only have been slow.
-const FORGIVE_US: u64 = 30_000_000;
 /// Pause before an unanswered message is sent again, in microseconds.
 const AGAIN_US: u64 = 1_000_000;
 
@@ -47,7 +41,7 @@ pub(super) enum Phase {
 }
 
 /// A prefix that is being prepared.
-struct Cut {
+pub(super) struct Cut {
     head: Head,
     at_us: u64,
 }
@@ -55,13 +49,13 @@ struct Cut {
 /// What is on its way.
 pub(super) struct Factory {
     pub(super) phase: Phase,
-    cuts: VecDeque<Cut>,
+    pub(super) cuts: VecDeque<Cut>,
     /// The head as of the newest cut, or of the newest digest: cuts are made by moving it over the rows.
-    follower: Option<Head>,
+    pub(super) follower: Option<Head>,
     /// Entries that a tower holds durably under this incarnation.
-    prepared: BTreeMap<MemberIx, u64>,
+    pub(super) prepared: BTreeMap<MemberIx, u64>,
     /// Entries that were sent to a tower, and when.
-    sent: BTreeMap<MemberIx, (u64, u64)>,
+    pub(super) sent: BTreeMap<MemberIx, (u64, u64)>,
     /// Newest digest sent to a tower, and when.
     pub(super) digests: BTreeMap<MemberIx, (u64, u64)>,
     /// Entries that a tower said it holds.
@@ -75,10 +69,10 @@ pub(super) struct Factory {
     /// The towers whose answers and promises this incarnation rests on, and their disks then: no others count.
     pub(super) rests_on: BTreeMap<MemberIx, [u8; 16]>,
     /// How often a tower's disk changed while this node rested on it.
-    unsteady: BTreeMap<MemberIx, u32>,
+    pub(super) unsteady: BTreeMap<MemberIx, u32>,
     /// How often fetching the own ledger from a tower failed, and since when that is counted.
-    failed: BTreeMap<MemberIx, u32>,
-    failed_since_us: u64,
+    pub(super) failed: BTreeMap<MemberIx, u32>,
+    pub(super) failed_since_us: u64,
 }
 
 impl Factory {
@@ -154,12 +148,6 @@ impl Factory {
         self.refused.remove(&member);
         let held = self.held.entry(member).or_default();
         *held = (*held).max(size);
-    }
-
-    /// Whether a tower's answers may count: one that changes its disk again and again does not hold anything.
-    pub(super) fn is_steady(&self, tower: MemberIx) -> bool {
-        self.unsteady.get(&tower).copied().unwrap_or(0) <= UNSTEADY
-            && self.failed.get(&tower).copied().unwrap_or(0) < FAILED
     }
 
     /// Whether digests are signed, so that this node knows its own newest one.
@@ -519,74 +507,6 @@ impl<T: Transaction> Turn<'_, '_, T> {
                 Ok(())
             }
         }
-    }
-
-    /// The disks that this incarnation rests on, as prepares name them.
-    fn resting_on(&self) -> Vec<DiskRef> {
-        let members = &self.settings.members;
-        let rests_on = self.v.factory.rests_on.iter();
-        rests_on
-            .map(|(tower, disk)| DiskRef {
-                member: members.id(*tower),
-                disk: *disk,
-            })
-            .collect()
-    }
-
-    /// Recovers again if some disk that this incarnation rests on is not its tower's any more (R1).
-    pub(super) fn rest_on_current_disks(&mut self) -> Result<(), StoreError> {
-        if !matches!(
-            self.v.factory.phase,
-            Phase::Preparing { .. } | Phase::Active
-        ) {
-            return Ok(());
-        }
-        let resting = self.v.factory.rests_on.clone();
-        for (tower, disk) in resting {
-            let member = self.settings.members.id(tower);
-            if self
-                .rests_on_replaced(&[DiskRef { member, disk }])?
-                .is_some()
-            {
-                self.disk_changed(tower);
-            }
-        }
-        Ok(())
-    }
-
-    /// A tower that this incarnation rests on has another disk now.
-    fn disk_changed(&mut self, tower: MemberIx) {
-        *self.v.factory.unsteady.entry(tower).or_default() += 1;
-        self.recover_again();
-    }
-
-    /// Asks again, as a new incarnation: what was said under this one may be held somewhere, and must not be told from
-    /// what is said next only by its order (R1).
-    pub(super) fn recover_again(&mut self) {
-        if matches!(self.v.factory.phase, Phase::Idle | Phase::Stopped(_)) {
-            return;
-        }
-        let number = &mut self.settings.incarnation.number;
-        *number = number.saturating_add(1);
-        let factory = &mut self.v.factory;
-        factory.cuts.clear();
-        factory.follower = None;
-        factory.prepared.clear();
-        factory.sent.clear();
-        factory.rests_on.clear();
-        factory.phase = Phase::Recovering(Round::default());
-    }
-
-    /// A tower could not give what it said it holds.
-    pub(super) fn could_not_adopt(&mut self, tower: MemberIx) {
-        let now = self.now_us();
-        let factory = &mut self.v.factory;
-        if now >= factory.failed_since_us.saturating_add(FORGIVE_US) {
-            factory.failed.clear();
-            factory.failed_since_us = now;
-        }
-        *factory.failed.entry(tower).or_default() += 1;
-        self.recover_again();
     }
 
     pub(super) fn second_copy(&mut self, incarnation: u64) {

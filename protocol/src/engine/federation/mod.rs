@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `hello` | who may speak (R7) |
 //! | `factory`, `digests` | prepare, then sign (R1); collecting acks (R2) |
-//! | `recovery` | what a factory asks before it signs (R3) |
+//! | `recovery`, `resting` | what a factory asks before it signs, and what that rests on (R1, R3) |
 //! | `tower`, [`mirror`] | holding unsigned tails, promising incarnations (R1) |
 //! | `acks` | digests, marks and acks (R4) |
 //! | `marks` | what a tower asks before it acks (R3) |
@@ -38,6 +38,7 @@ mod messages;
 pub mod mirror;
 mod own;
 mod recovery;
+mod resting;
 pub mod restored;
 pub mod serve;
 mod status;
