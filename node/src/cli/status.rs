@@ -91,7 +91,7 @@ pub(crate) fn describe_member(shown: &mut Value, status: &federation::Status) {
         if let Some(quorum) = &status.quorum {
             fields.insert(
                 "quorum".to_owned(),
-                json!({ "towers": quorum.towers, "needed": quorum.needed, "faulty": quorum.faulty, "recovery": quorum.recovery }),
+                json!({ "towers": quorum.towers, "connected": status.towers_connected, "needed": quorum.needed, "faulty": quorum.faulty, "recovery": quorum.recovery }),
             );
         }
     }
@@ -119,7 +119,13 @@ fn quorum(value: &Value) -> String {
         0 => "one tower that colludes with this node can split the view; gossip shows it, the quorum does not prevent it".to_owned(),
         faulty => format!("up to {faulty} may lie"),
     };
-    format!("\nquorum    {needed} of {towers} towers; {worth}")
+    let connected = number("connected").unwrap_or(towers);
+    let now = if connected < needed {
+        format!("; only {connected} connected, so nothing is signed now")
+    } else {
+        String::new()
+    };
+    format!("\nquorum    {needed} of {towers} towers{now}; {worth}")
 }
 
 /// A list of names as people read it.

@@ -201,6 +201,7 @@ mod tests {
             mirrors: Vec::new(),
             refused: vec![("hello", 1)],
             quorum: None,
+            towers_connected: 0,
             waits_for: Vec::new(),
             wall_steps: 2,
             nonces: belfry_protocol::engine::nonces::Counts {

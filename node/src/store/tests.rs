@@ -36,6 +36,7 @@ enum Op {
     PruneDigests(u64),
     PutIdem(u8, u64, Option<i64>),
     PruneIdem(i64),
+    DropIdemFrom(u64),
 }
 
 /// One part of a transaction: inputs run in savepoints, and some of them are refused.
@@ -86,6 +87,7 @@ fn op() -> impl Strategy<Value = Op> {
         (0..4_u8, size, prop::option::of(0..9_i64))
             .prop_map(|(id, index, expires)| Op::PutIdem(id, index, expires)),
         (0..9_i64).prop_map(Op::PruneIdem),
+        (0..SIZES).prop_map(Op::DropIdemFrom),
     ]
 }
 
@@ -143,6 +145,7 @@ fn apply(tx: &mut impl Transaction, op: &Op) -> Result<u64> {
             tx.put_idem(&tag, &row)?;
         }
         Op::PruneIdem(now) => tx.prune_idem(*now)?,
+        Op::DropIdemFrom(index) => tx.drop_idem_from(*index)?,
     }
     Ok(0)
 }

@@ -282,6 +282,8 @@ pub struct Status {
     pub refused: Vec<(&'static str, u64)>,
     /// The quorum of this node's own ledger, if towers watch it.
     pub quorum: Option<Quorum>,
+    /// How many of those towers are connected.
+    pub towers_connected: u32,
     /// Members that a tower waits for before it acks: they did not tell yet what they saw since its start (R3).
     pub waits_for: Vec<String>,
     /// Steps of the wall clock since the start.

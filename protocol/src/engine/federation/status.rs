@@ -69,6 +69,10 @@ impl Engine {
                 .iter()
                 .map(|(why, count)| (*why, *count))
                 .collect(),
+            towers_connected: members
+                .towers_of(self.settings.me)
+                .filter(|tower| connected(*tower))
+                .fold(0, |count, _| count + 1),
             quorum: members
                 .quorum_of(self.settings.me)
                 .filter(|_| members.is_factory(self.settings.me)),
