@@ -44,8 +44,10 @@ const STEP_BYTES: u64 = 40 << 10;
 /// Housekeeping and the end of the day.
 const TICK: Duration = Duration::from_secs(1);
 
-/// As [`TICK`], for a member of a federation: digests and questions are repeated at this grain.
-const MEMBER_TICK: Duration = Duration::from_millis(50);
+/// As [`TICK`], for a member of a federation: questions are repeated at this grain. Whatever arrives wakes it at once.
+const MEMBER_TICK: Duration = Duration::from_millis(150);
+/// As [`MEMBER_TICK`], while a digest is being prepared: the next one is cut at this grain.
+const PREPARING_TICK: Duration = Duration::from_millis(50);
 
 /// Fresh randomness for one step.
 fn seed() -> Result<[u8; 32], StoreError> {
@@ -530,8 +532,9 @@ impl Work {
         if !taken.inputs.is_empty() {
             return Duration::ZERO;
         }
-        match self.machine {
+        match &self.machine {
             Machine::Alone(_) => TICK,
+            Machine::Member(engine, _) if engine.is_preparing() => PREPARING_TICK,
             Machine::Member(..) => MEMBER_TICK,
         }
     }

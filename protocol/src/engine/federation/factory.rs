@@ -132,6 +132,11 @@ impl Factory {
         }
     }
 
+    /// Whether a prefix is being prepared.
+    pub(super) fn has_cuts(&self) -> bool {
+        !self.cuts.is_empty()
+    }
+
     /// Entries that a tower holds durably, as it said since this start: in a promise of this incarnation, or by its
     /// mirror line. For people; only the first counts for signing.
     pub(super) fn held_by(&self, member: MemberIx) -> u64 {

@@ -303,6 +303,12 @@ impl Engine {
         self.volatile.factory.may_append()
     }
 
+    /// Whether a prefix is being prepared, so that the next one is due soon.
+    #[must_use]
+    pub fn is_preparing(&self) -> bool {
+        self.volatile.factory.has_cuts()
+    }
+
     /// Whether callers may append more to a ledger of `size` entries of which `signed` are covered by a digest; if not,
     /// they wait until towers hold what is there.
     #[must_use]
