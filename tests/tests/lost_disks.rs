@@ -39,6 +39,13 @@ fn went_forward(federation: &Federation, before: &[Vec<u8>]) {
     assert_eq!(added[0], "restore", "{added:?}");
 }
 
+/// What a restore left behind may not be in the way of the next start.
+fn starts_again(federation: &Federation, at: usize) {
+    federation.stop(at);
+    federation.start(at);
+    federation.ready(at);
+}
+
 #[test]
 fn an_old_directory_of_the_factory_goes_forward() {
     let federation = running();
@@ -61,6 +68,7 @@ fn an_old_directory_of_the_factory_goes_forward() {
     federation.start(FACTORY);
     federation.ready(FACTORY);
     went_forward(&federation, &before);
+    starts_again(&federation, FACTORY);
     receipts.push(federation.receipt(federation.append(3)));
     let size = federation.settled(federation.towers());
     federation.check(size, federation.towers());
@@ -132,6 +140,7 @@ fn a_tower_comes_back(replace: impl FnOnce(&Federation)) {
     let keys = federation.keys(1);
     assert_eq!(keys.certificates().len(), 2, "{}", federation.tail(1));
     federation.check(size, federation.towers());
+    starts_again(&federation, 1);
 
     // Without tower 3 a quorum is tower 2 and the new keys of tower 1.
     federation.stop(3);

@@ -73,6 +73,8 @@ fn streams(tx: &mut impl Transaction, sender: MemberId) -> Checked {
 }
 
 fn requests(tx: &mut impl Transaction, sender: MemberId) -> Checked {
+    // A floor that is due would be raised above the time of this test by its own first request.
+    tx.put_record(Record::FloorDue, &[])?;
     // Any time does, as long as the floor is out of its window; the real clock is not confirmed at a start.
     let floor = single::floor(tx)?.unwrap_or(0);
     let Some(now_us) = floor.checked_add(BACK_US + AHEAD_US) else {
@@ -125,7 +127,8 @@ type Traces = (Vec<Option<Vec<u8>>>, Vec<(Vec<u8>, Vec<u8>)>, u64);
 
 /// What the self-test could leave: both records, the beginning of both tables, and its count.
 fn traces(tx: &impl Transaction, sender: MemberId) -> Result<Traces, StoreError> {
-    let records = [Record::NonceFloor, Record::StreamBlock]
+    let records = [Record::NonceFloor, Record::FloorDue, Record::StreamBlock];
+    let records = records
         .into_iter()
         .map(|record| tx.record(record))
         .collect::<Result<_, _>>()?;
