@@ -313,6 +313,20 @@ impl Federation {
         fs::read_to_string(&self.nodes[number].log).unwrap()
     }
 
+    /// Where a node's HTTP listens, as it logged at its last start.
+    ///
+    /// # Panics
+    /// When it logged nothing.
+    #[must_use]
+    pub fn http(&self, number: usize) -> String {
+        let log = self.log(number);
+        let mut lines = log
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let ready = lines.rfind(|line| line["message"] == "ready");
+        ready.unwrap()["address"].as_str().unwrap().to_owned()
+    }
+
     /// Appends so many lines and returns the index of the last one once a quorum acknowledged it.
     ///
     /// # Panics

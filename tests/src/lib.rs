@@ -347,8 +347,47 @@ impl Answer {
     }
 }
 
+/// One request to `address` over a connection of its own; written by hand, so that tests can send what no client would.
+///
+/// # Panics
+/// When there is no answer.
+#[must_use]
+pub fn request(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Answer {
+    use std::io::Read;
+    let address = address.trim_start_matches("http://");
+    let mut stream =
+        std::net::TcpStream::connect(address).unwrap_or_else(|error| panic!("{address}: {error}"));
+    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n");
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
+    let _ = stream.write_all(head.as_bytes());
+    let _ = stream.write_all(body);
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes);
+    let split = bytes
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .unwrap_or(bytes.len());
+    let head = String::from_utf8_lossy(&bytes[..split]).into_owned();
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+    let status = status.unwrap_or_else(|| panic!("no answer to {method} {path}: {head:?}"));
+    Answer {
+        status,
+        head,
+        body: bytes.get(split + 4..).unwrap_or_default().to_vec(),
+    }
+}
+
 impl Served {
-    /// One request over a connection of its own; written by hand, so that tests can send what no client would.
+    /// One request over a connection of its own.
     ///
     /// # Panics
     /// When there is no answer.
@@ -359,31 +398,7 @@ impl Served {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Answer {
-        use std::io::Read;
-        let address = self.address.trim_start_matches("http://");
-        let mut stream = std::net::TcpStream::connect(address)
-            .unwrap_or_else(|error| panic!("{address}: {error}"));
-        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n");
-        for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        head.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
-        let _ = stream.write_all(head.as_bytes());
-        let _ = stream.write_all(body);
-        let mut bytes = Vec::new();
-        let _ = stream.read_to_end(&mut bytes);
-        let split = bytes
-            .windows(4)
-            .position(|four| four == b"\r\n\r\n")
-            .unwrap_or(bytes.len());
-        let head = String::from_utf8_lossy(&bytes[..split]).into_owned();
-        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
-        let status = status.unwrap_or_else(|| panic!("no answer to {method} {path}: {head:?}"));
-        Answer {
-            status,
-            head,
-            body: bytes.get(split + 4..).unwrap_or_default().to_vec(),
-        }
+        request(&self.address, method, path, headers, body)
     }
 
     /// A GET.

@@ -1,10 +1,14 @@
 //! `belfry append`: turns whatever the input is into lines of JSON and hands them to the ledger, here or in a running
 //! node; both go through the same pipeline.
 
+mod remote;
+mod stage;
+
+use self::stage::Stage;
 use super::args::{AppendArgs, OnErrorArg, Wait};
 use super::context::Context;
 use super::control::Control;
-use super::wait::{self, Condition};
+use super::receipts;
 use crate::clock;
 use crate::exit::{Code, Failure};
 use crate::ingest::files::{self, Options, Unreadable};
@@ -13,15 +17,11 @@ use crate::ingest::{Rejected, Summary};
 use belfry_protocol::entry::json::Json;
 use belfry_protocol::entry::{Draft, Visibility};
 use indicatif::ProgressBar;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::{PipeWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
-use std::time::Duration;
-
-/// How long `--wait` waits for towers; the entries are durable by then, whatever happens.
-const STAGE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The input as lines of JSON, and what to call it.
 struct Input {
@@ -35,6 +35,13 @@ struct Input {
 
 pub(super) fn run(context: &Context, args: &AppendArgs) -> Result<(), Failure> {
     context.config(&BTreeMap::new())?;
+    if args.receipts.is_some() && args.wait == Wait::Durable {
+        return Err(Failure::new(
+            Code::Usage,
+            "a receipt needs a signed digest: --receipts goes with --wait signed or --wait acked",
+        )
+        .hint("in a federation use --wait acked: then each receipt shows a quorum of towers"));
+    }
     let input = open(args)?;
     let draft = template(args, &input);
     if let Err(error) = draft.check() {
@@ -52,10 +59,10 @@ pub(super) fn run(context: &Context, args: &AppendArgs) -> Result<(), Failure> {
     }
     let bar = context.out.progress(input.length, "entries");
     let (mut summary, mut signed) = match Control::find(&context.layout) {
-        Some(control) => remote(&control, args, &draft, input.lines, &bar)?,
+        Some(control) => remote::append(&control, args, &draft, input.lines, &bar)?,
         None => local(context, args, draft, input.lines, &bar)?,
     };
-    let acked = await_stage(context, args, &summary, &mut signed)?;
+    let acked = stage::wait_for(context, args, &summary, &mut signed)?;
     bar.finish_and_clear();
     if let Some(observer) = input.observer {
         let unreadable = observer.join().unwrap_or_default();
@@ -67,28 +74,22 @@ pub(super) fn run(context: &Context, args: &AppendArgs) -> Result<(), Failure> {
                 why: file.why,
             }));
     }
-    report(context, args, &summary, (signed, acked))
-}
-
-/// Waits for the stage that was asked for; only a member of a federation has more to wait for than a commit.
-fn await_stage(
-    context: &Context,
-    args: &AppendArgs,
-    summary: &Summary,
-    signed: &mut u64,
-) -> Result<bool, Failure> {
-    let (Some(last), true) = (summary.last, context.layout.genesis().exists()) else {
-        return Ok(false);
-    };
-    let condition = match args.wait {
-        Wait::Durable => return Ok(false),
-        Wait::Signed => Condition::Signed(last + 1),
-        Wait::Acked => Condition::Acked(last + 1),
-    };
-    let status = wait::until(context, condition, STAGE_PATIENCE)?;
-    let size = status.get("signed_size").and_then(Value::as_u64);
-    *signed = size.unwrap_or(0).max(*signed);
-    Ok(args.wait == Wait::Acked)
+    let stage = Stage::of(&summary, signed, acked);
+    // Written before the report, which ends with an error if anything was refused; told after it.
+    let receipts = hand_out(context, args, &summary, stage);
+    report(
+        context,
+        args,
+        &summary,
+        (signed, stage),
+        receipts.as_ref().ok(),
+    )?;
+    if let (Some(dir), Some(_)) = (&args.receipts, receipts?) {
+        context
+            .out
+            .say(receipts::next(context, dir, &summary.places));
+    }
+    Ok(())
 }
 
 fn open(args: &AppendArgs) -> Result<Input, Failure> {
@@ -218,105 +219,32 @@ fn local(
     Ok((outcome?, signed))
 }
 
-fn remote(
-    control: &Control,
+/// Writes the receipts that were asked for, if the stage is reached that they are to show, and returns how many.
+fn hand_out(
+    context: &Context,
     args: &AppendArgs,
-    draft: &Draft,
-    lines: Box<dyn Read + Send>,
-    bar: &ProgressBar,
-) -> Result<(Summary, u64), Failure> {
-    let mut query = vec![
-        ("kind", draft.kind.clone()),
-        ("source", draft.source.clone()),
-    ];
-    query.extend(draft.tenant.clone().map(|tenant| ("tenant", tenant)));
-    query.extend(draft.visibility.map(|visibility| {
-        (
-            "visibility",
-            if visibility == Visibility::Private {
-                "private"
-            } else {
-                "public"
-            }
-            .to_owned(),
-        )
-    }));
-    query.push(("envelope", args.envelope.to_string()));
-    query.push(("dedupe", args.dedupe.to_string()));
-    query.push((
-        "on_error",
-        if args.on_error == OnErrorArg::Stop {
-            "stop"
-        } else {
-            "continue"
+    summary: &Summary,
+    stage: Stage,
+) -> Result<Option<u64>, Failure> {
+    match &args.receipts {
+        Some(dir) if stage.reaches(args.wait) && summary.places.end() > 0 => {
+            receipts::write(context, dir, &summary.places).map(Some)
         }
-        .to_owned(),
-    ));
-    let query: Vec<String> = query
-        .into_iter()
-        .map(|(key, value)| format!("{key}={}", percent(&value)))
-        .collect();
-    bar.tick();
-    let answer = control.post(&format!("/api/v1/entries?{}", query.join("&")), lines)?;
-    let number = |key: &str| answer.get(key).and_then(Value::as_u64);
-    let rejected = answer
-        .get("rejected")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten();
-    let summary = Summary {
-        appended: number("appended").unwrap_or(0),
-        known: number("known").unwrap_or(0),
-        first: number("first"),
-        last: number("last"),
-        rejected: rejected
-            .map(|item| {
-                let text = |key: &str| {
-                    item.get(key)
-                        .and_then(Value::as_str)
-                        .unwrap_or("?")
-                        .to_owned()
-                };
-                Rejected {
-                    label: text("item"),
-                    why: text("why"),
-                }
-            })
-            .collect(),
-        rejected_count: number("rejected_count").unwrap_or(0),
-        stopped: answer
-            .get("stopped")
-            .and_then(Value::as_bool)
-            .unwrap_or(false),
-    };
-    Ok((summary, number("signed_size").unwrap_or(0)))
-}
-
-/// Percent-encodes everything but unreserved characters (RFC 3986 §2.3).
-fn percent(text: &str) -> String {
-    let keep = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
-    text.bytes()
-        .map(|byte| {
-            if keep(&byte) {
-                char::from(byte).to_string()
-            } else {
-                format!("%{byte:02X}")
-            }
-        })
-        .collect()
+        _ => Ok(None),
+    }
 }
 
 fn report(
     context: &Context,
     args: &AppendArgs,
     summary: &Summary,
-    (signed, acked): (u64, bool),
+    (signed, stage): (u64, Stage),
+    receipts: Option<&Option<u64>>,
 ) -> Result<(), Failure> {
-    let covered = summary.last.is_none_or(|last| signed > last);
     let json = json!({
         "appended": summary.appended, "known": summary.known, "first": summary.first, "last": summary.last,
         "rejected_count": summary.rejected_count, "stopped": summary.stopped, "signed_size": signed,
-        "stage": if acked { "acked" } else if covered { "signed" } else { "durable" },
+        "stage": stage.name(), "receipts": receipts.copied().flatten(),
         "rejected": summary.rejected.iter().map(|item| json!({"item": item.label, "why": item.why})).collect::<Vec<_>>(),
     });
     let entries = |count: u64| {
@@ -336,13 +264,12 @@ fn report(
         text.push_str(&format!(", {} were there before", entries(summary.known)));
     }
     if summary.appended > 0 {
-        text.push_str(if acked {
-            "; durable, signed, and acknowledged by a quorum of towers"
-        } else if covered {
-            "; durable and signed"
-        } else {
-            "; durable, not signed"
-        });
+        text.push_str("; ");
+        text.push_str(stage.text());
+    }
+    if let (Some(dir), Some(Some(count))) = (&args.receipts, receipts) {
+        let what = if *count == 1 { "receipt" } else { "receipts" };
+        text.push_str(&format!("; {count} {what} in {}", dir.display()));
     }
     context.out.result(&text, &json)?;
     for item in &summary.rejected {
@@ -366,19 +293,22 @@ fn report(
         };
         return Err(Failure::new(Code::Partial, why).hint(hint));
     }
-    if args.wait == Wait::Acked && !acked && summary.last.is_some() {
+    if args.wait == Wait::Acked && !stage.reaches(Wait::Acked) && summary.places.end() > 0 {
         return Err(Failure::new(
             Code::QuorumNotMet,
             "the entries are durable and no tower acknowledged them",
         )
         .hint("this node belongs to no federation; nobody can acknowledge its entries"));
     }
-    if args.wait == Wait::Signed && !covered {
+    if !stage.reaches(args.wait) && args.wait == Wait::Signed {
         return Err(Failure::new(Code::QuorumNotMet, "the entries are durable and no digest covers them").hint(
             "this node signs nothing until it belongs to a federation; set ledger.allow_solo to sign on its own",
         ));
     }
-    if let Some(last) = summary.last.filter(|_| covered) {
+    if let Some(last) = summary
+        .last
+        .filter(|_| stage >= Stage::Signed && args.receipts.is_none())
+    {
         context.out.say(format!(
             "next: belfry ledger prove {last} --out entry-{last}.tlog-proof"
         ));

@@ -245,6 +245,9 @@ pub struct AppendArgs {
     /// When to return
     #[arg(long, value_enum, default_value = "durable")]
     pub wait: Wait,
+    /// Write the receipt of every entry into this directory; needs --wait signed or --wait acked
+    #[arg(long, value_name = "DIR")]
+    pub receipts: Option<PathBuf>,
     /// With files: put the text of UTF-8 files under 32 KiB into the entries
     #[arg(long)]
     pub inline: bool,

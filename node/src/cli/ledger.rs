@@ -2,6 +2,7 @@
 
 use super::args::{ConsistencyArgs, FsckArgs, GetArgs, ProveArgs, ReceiptFormat, TailArgs};
 use super::context::Context;
+use super::receipts;
 use crate::audit::receipt;
 use crate::exit::{Code, Failure};
 use crate::fsck;
@@ -123,18 +124,7 @@ pub(super) fn prove(context: &Context, args: &ProveArgs) -> Result<(), Failure> 
         ),
         &json,
     )?;
-    let (make, flag, with) = match context.layout.genesis().exists() {
-        true => (
-            "belfry audit policy --out quorum.policy",
-            "--policy",
-            "quorum.policy",
-        ),
-        false => ("belfry key export > log.vkey", "--key", "log.vkey"),
-    };
-    context.out.say(format!(
-        "next: {make}; belfry audit verify {} {flag} {with}",
-        path.display()
-    ));
+    context.out.say(receipts::how_to_verify(context, path));
     Ok(())
 }
 

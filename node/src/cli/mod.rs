@@ -8,6 +8,7 @@
 //! | [`audit`] | `audit verify` |
 //! | [`keys`], [`tokens`], [`settings`] | `key …`, `token …`, `config …` |
 //! | [`context`], [`output`], [`control`], [`span`] | what they share: directory and keys, printing, the control socket |
+//! | [`receipts`] | receipts as files, for `append` and `ledger prove` |
 
 mod append;
 mod args;
@@ -23,6 +24,7 @@ mod last_resort;
 mod ledger;
 mod output;
 mod peers;
+mod receipts;
 mod run;
 mod settings;
 mod span;

@@ -3,6 +3,7 @@
 
 use super::auth::{Caller, Door};
 use super::problem::{Problem, blocking};
+use super::stage::Stage;
 use super::state::App;
 use super::stream::body_reader;
 use crate::audit::receipt;
@@ -25,10 +26,7 @@ use belfry_protocol::tower_receipt;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::Duration;
 
-/// Longest wait for a digest.
-const SIGN_PATIENCE: Duration = Duration::from_secs(10);
 /// Entries in one request: they are one transaction.
 const MOST_ENTRIES: usize = 10_000;
 /// Places listed one by one in an answer; beyond it first and count must do.
@@ -57,10 +55,10 @@ pub(super) async fn append(
     let Query(parameters) =
         parameters.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.body_text()))?;
     let caller = door.caller(&headers, &[Scope::Append])?;
-    let wait = wait(&parameters, &door.app)?;
+    let wait = Stage::asked(parameters.wait.as_deref(), &door.app)?;
     let template = template(&parameters, &caller)?;
     if matches!(caller, Caller::Owner) {
-        return stream(door.app, parameters, template, body).await;
+        return stream(door.app, parameters, wait, template, body).await;
     }
     if parameters.dedupe || parameters.on_error.is_some() {
         return Err(Problem::new(
@@ -118,30 +116,6 @@ pub(super) async fn append(
     }
     let places = hand_over(&door.app, batch).await?;
     answer(&door.app, wait, &places).await
-}
-
-/// When an append is answered.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Wait {
-    Durable,
-    Signed,
-}
-
-/// Read before anything is appended: a request that is refused must change nothing.
-fn wait(parameters: &Parameters, app: &App) -> Result<Wait, Problem> {
-    match parameters.wait.as_deref() {
-        None | Some("durable") => Ok(Wait::Durable),
-        Some("signed") if app.node.config.allow_solo => Ok(Wait::Signed),
-        Some("signed") => Err(
-            Problem::new(StatusCode::CONFLICT, "this node signs nothing yet").hint(
-                "it belongs to no federation and ledger.allow_solo is false; wait for durable",
-            ),
-        ),
-        Some(_) => Err(Problem::new(
-            StatusCode::BAD_REQUEST,
-            "wait must be durable or signed",
-        )),
-    }
 }
 
 fn template(parameters: &Parameters, caller: &Caller) -> Result<Draft, Problem> {
@@ -265,19 +239,10 @@ async fn hand_over(app: &Arc<App>, batch: Batch) -> Result<Places, Problem> {
     }
 }
 
-async fn answer(app: &Arc<App>, wait: Wait, places: &Places) -> Result<Response, Problem> {
-    let last = places.indices().map(|(index, _)| index).max().unwrap_or(0);
-    let mut published = app.node.writer().published();
-    if wait == Wait::Signed {
-        let covered = published.wait_for(|now| now.signed > last);
-        if tokio::time::timeout(SIGN_PATIENCE, covered).await.is_err() {
-            return Err(Problem::new(
-                StatusCode::GATEWAY_TIMEOUT,
-                "the entries are durable and not signed yet",
-            ));
-        }
-    }
-    let signed = published.borrow().signed;
+async fn answer(app: &Arc<App>, wait: Stage, places: &Places) -> Result<Response, Problem> {
+    let end = places.indices().map(|(index, _)| index + 1).max();
+    let end = end.unwrap_or(0);
+    wait.reached(app, end).await?;
     let listed: Vec<Value> = places
         .indices()
         .take(LISTED_PLACES)
@@ -288,8 +253,8 @@ async fn answer(app: &Arc<App>, wait: Wait, places: &Places) -> Result<Response,
         "appended": places.new,
         "known": places.known.len(),
         "entries": listed,
-        "stage": if signed > last { "signed" } else { "durable" },
-        "signed_size": signed,
+        "stage": Stage::of(app, end).name(),
+        "signed_size": app.node.published().signed,
     });
     let status = if places.new > 0 {
         StatusCode::CREATED
@@ -303,6 +268,7 @@ async fn answer(app: &Arc<App>, wait: Wait, places: &Places) -> Result<Response,
 async fn stream(
     app: Arc<App>,
     parameters: Parameters,
+    wait: Stage,
     template: Draft,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -329,13 +295,19 @@ async fn stream(
     let summary = blocking(move || Ok(pipeline::run(&node.node, &plan, reader, |_| {})?)).await;
     feeding.abort();
     let summary = summary?;
+    wait.reached(&app, summary.places.end()).await?;
     let rejected: Vec<Value> = summary
         .rejected
         .iter()
         .map(|item| json!({ "item": item.label, "why": item.why }))
         .collect();
+    let places = summary.places.all().map(|runs| {
+        let runs = runs.iter().map(|run| [run.start, run.end]);
+        runs.collect::<Vec<_>>()
+    });
     Ok(axum::Json(json!({
         "appended": summary.appended, "known": summary.known, "first": summary.first, "last": summary.last,
+        "places": places, "end": summary.places.end(),
         "rejected": rejected, "rejected_count": summary.rejected_count, "stopped": summary.stopped,
         "signed_size": app.node.published().signed,
     }))

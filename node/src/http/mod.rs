@@ -8,6 +8,7 @@
 //! | [`operations`] | `/livez`, `/readyz`, `/metrics`, `/control/…` |
 //! | [`peers`] | `/control/peers…` |
 //! | [`network_metrics`] | the part of `/metrics` about a member's network |
+//! | [`stage`] | when an append is answered |
 //! | [`auth`], [`problem`], [`state`], [`stream`] | tokens, errors, what handlers share, request bodies |
 
 mod auth;
@@ -16,6 +17,7 @@ mod network_metrics;
 mod operations;
 mod peers;
 mod problem;
+mod stage;
 mod state;
 pub(crate) mod stream;
 mod tiles;

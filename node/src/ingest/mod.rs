@@ -6,9 +6,12 @@
 //! | [`lines`] | NDJSON: chunks of whole lines, line numbers, occurrence counts for `--dedupe` |
 //! | [`files`] | files and directory trees as `file.observed` entries |
 //! | [`pipeline`] | workers, order, and the summary |
+//! | [`places`] | where the entries are |
 
 pub mod files;
 pub mod lines;
 pub mod pipeline;
+pub mod places;
 
 pub use pipeline::{Item, OnError, Rejected, Summary};
+pub use places::Runs;

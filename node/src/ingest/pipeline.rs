@@ -2,6 +2,7 @@
 //! summary counts what is durable, not what was sent.
 
 use super::lines;
+use super::places::Runs;
 use crate::node::Node;
 use crate::store::payloads::OsSealer;
 use crate::writer::{Answer, Failure, Request};
@@ -91,6 +92,8 @@ pub struct Summary {
     pub first: Option<u64>,
     /// Index of the last new entry.
     pub last: Option<u64>,
+    /// Where all of them are, new and known ones.
+    pub places: Runs,
     /// Refused items; at most [`KEPT_REJECTED`] of them.
     pub rejected: Vec<Rejected>,
     /// Number of refused items.
@@ -293,6 +296,9 @@ fn count(
     answer: Result<Answer, Failure>,
 ) -> Result<(), crate::exit::Failure> {
     if let Answer::Appended(places) = answer? {
+        for (index, _) in places.indices() {
+            summary.places.add(index..index.saturating_add(1));
+        }
         summary.appended += places.new;
         summary.known += places.known.len() as u64;
         if places.new > 0 {

@@ -9,6 +9,7 @@ use belfry_protocol::engine::federation::{
 };
 use belfry_protocol::engine::ledger::{self, Ledger, start};
 use belfry_protocol::engine::mem::MemStore;
+use belfry_protocol::engine::nonces::self_test;
 use belfry_protocol::engine::store::{Record, Table, Transaction};
 use belfry_protocol::engine::{Now, RequestId};
 use belfry_protocol::entry::json::Json;
@@ -131,6 +132,10 @@ impl World {
         let mut instance = [0; 16];
         instance[0] = u8::try_from(at).unwrap();
         instance[1..9].copy_from_slice(&node.starts.to_be_bytes());
+        // Every start of a member tests its store, whatever an earlier life left in it.
+        let mut tx = node.store.begin();
+        assert_eq!(self_test(&mut tx).unwrap(), Ok(()));
+        drop(tx);
         let mut tx = node.store.begin();
         let before = start::incarnation(&tx).unwrap().map_or(0, |one| one.number);
         let wall = wall(self.now_us + self.ahead_us);

@@ -1,0 +1,88 @@
+//! How far what was appended is: durable, signed, acknowledged. May only wait; the entries are durable by then, whatever
+//! happens.
+
+use crate::cli::args::{AppendArgs, Wait};
+use crate::cli::context::Context;
+use crate::cli::wait::{self, Condition};
+use crate::exit::Failure;
+use crate::ingest::Summary;
+use serde_json::Value;
+use std::time::Duration;
+
+/// How long `--wait` waits for towers.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How far the entries are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    Durable,
+    Signed,
+    Acked,
+}
+
+impl Stage {
+    pub(super) fn of(summary: &Summary, signed: u64, acked: bool) -> Self {
+        match summary.places.end() {
+            _ if acked => Self::Acked,
+            end if signed >= end => Self::Signed,
+            _ => Self::Durable,
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Durable => "durable",
+            Self::Signed => "signed",
+            Self::Acked => "acked",
+        }
+    }
+
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::Durable => "durable, not signed",
+            Self::Signed => "durable and signed",
+            Self::Acked => "durable, signed, and acknowledged by a quorum of towers",
+        }
+    }
+
+    pub(super) fn reaches(self, wait: Wait) -> bool {
+        self >= match wait {
+            Wait::Durable => Self::Durable,
+            Wait::Signed => Self::Signed,
+            Wait::Acked => Self::Acked,
+        }
+    }
+}
+
+/// Waits for the stage that was asked for; only a member of a federation has more to wait for than a commit.
+pub(super) fn wait_for(
+    context: &Context,
+    args: &AppendArgs,
+    summary: &Summary,
+    signed: &mut u64,
+) -> Result<bool, Failure> {
+    // Entries that were there before count too: whoever repeats a command wants to know the same of them.
+    let size = summary.places.end();
+    if size == 0 || !context.layout.genesis().exists() {
+        return Ok(false);
+    }
+    let condition = match args.wait {
+        Wait::Durable => return Ok(false),
+        Wait::Signed => Condition::Signed(size),
+        Wait::Acked => Condition::Acked(size),
+    };
+    let status = wait::until(context, condition, PATIENCE).map_err(|mut failure| {
+        let last = size - 1;
+        failure.message = format!(
+            "the entries are durable, up to index {last}; after {} s {}",
+            PATIENCE.as_secs(),
+            failure.message
+        );
+        failure.hint(format!(
+            "do not append them again: `belfry wait --for {condition}` goes on waiting, `belfry status` shows why"
+        ))
+    })?;
+    let size = status.get("signed_size").and_then(Value::as_u64);
+    *signed = size.unwrap_or(0).max(*signed);
+    Ok(args.wait == Wait::Acked)
+}

@@ -1,0 +1,100 @@
+//! When an append is answered: durable, signed, acknowledged. May only wait; the entries are durable by then.
+
+use super::problem::Problem;
+use super::state::App;
+use axum::http::StatusCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Longest wait for a digest or a quorum.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How far entries are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    /// On disk.
+    Durable,
+    /// Covered by a signed digest.
+    Signed,
+    /// Covered by a digest that a quorum of towers acknowledged.
+    Acked,
+}
+
+impl Stage {
+    /// What `wait` asks for. Read before anything is appended: a request that is refused must change nothing.
+    ///
+    /// # Errors
+    /// When it is no stage, or one that this node cannot reach.
+    pub(super) fn asked(wait: Option<&str>, app: &App) -> Result<Self, Problem> {
+        let member = app.node.membership().is_some();
+        let conflict = |detail, hint| Err(Problem::new(StatusCode::CONFLICT, detail).hint(hint));
+        match wait {
+            None | Some("durable") => Ok(Self::Durable),
+            Some("signed") if member || app.node.config.allow_solo => Ok(Self::Signed),
+            Some("signed") => conflict(
+                "this node signs nothing yet",
+                "it belongs to no federation and ledger.allow_solo is false; wait for durable",
+            ),
+            Some("acked") if member => Ok(Self::Acked),
+            Some("acked") => conflict(
+                "nobody acknowledges the entries of this node",
+                "it belongs to no federation; wait for durable or signed",
+            ),
+            Some(_) => Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                "wait must be durable, signed or acked",
+            )),
+        }
+    }
+
+    /// How far everything below `end` is.
+    pub(super) fn of(app: &App, end: u64) -> Self {
+        let now = app.node.published();
+        if now.acked >= end {
+            Self::Acked
+        } else if now.signed >= end {
+            Self::Signed
+        } else {
+            Self::Durable
+        }
+    }
+
+    /// Its name in answers.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Durable => "durable",
+            Self::Signed => "signed",
+            Self::Acked => "acked",
+        }
+    }
+
+    /// Waits until everything below `end` is so far.
+    ///
+    /// # Errors
+    /// When it takes longer than 10 s, or the ledger stops.
+    pub(super) async fn reached(self, app: &Arc<App>, end: u64) -> Result<(), Problem> {
+        if self == Self::Durable {
+            return Ok(());
+        }
+        let mut published = app.node.writer().published();
+        let covered = published.wait_for(|now| {
+            let size = if self == Self::Acked {
+                now.acked
+            } else {
+                now.signed
+            };
+            size >= end || now.stopped.is_some()
+        });
+        let so = |covered: bool| covered && Self::of(app, end) >= self;
+        if so(tokio::time::timeout(PATIENCE, covered).await.is_ok()) {
+            return Ok(());
+        }
+        let what = match self {
+            Self::Acked => "acknowledged by a quorum of towers",
+            _ => "signed",
+        };
+        let detail = format!("the entries are durable, below index {end}, and not {what} yet");
+        Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, detail)
+            .hint("do not append them again without the same idempotency key"))
+    }
+}
