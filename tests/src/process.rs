@@ -40,6 +40,47 @@ impl Noded {
         *child = Some(spawn(&self.dir, &self.log));
     }
 
+    /// The same with a wall clock of its own, which [`Self::step_clock`] moves; `false` where that is not possible.
+    ///
+    /// # Panics
+    /// When it cannot be started for another reason, or runs already.
+    pub fn launch_with_clock(&self) -> bool {
+        let library = format!(
+            "/usr/lib/{}-linux-gnu/faketime/libfaketimeMT.so.1",
+            std::env::consts::ARCH
+        );
+        let library = Some(PathBuf::from(library)).filter(|library| library.exists());
+        let Some(library) = crate::foreign("libfaketime", library) else {
+            return false;
+        };
+        self.step_clock(0);
+        let mut child = self.child();
+        assert!(child.is_none(), "{} runs", self.name);
+        let run = start(&self.dir, &self.log)
+            .env("LD_PRELOAD", library)
+            .env("FAKETIME_TIMESTAMP_FILE", self.clock_file())
+            .env("FAKETIME_CACHE_DURATION", "1")
+            // Steps are told apart from time that passes by the clock that never steps.
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+            .spawn();
+        *child = Some(run.unwrap());
+        true
+    }
+
+    /// Puts the wall clock of a node that has its own to so many seconds from the true one.
+    ///
+    /// # Panics
+    /// When that cannot be written.
+    pub fn step_clock(&self, seconds: i64) {
+        let (file, new) = (self.clock_file(), self.dir.with_extension("clock-new"));
+        fs::write(&new, format!("{seconds:+}\n")).unwrap();
+        fs::rename(new, file).unwrap();
+    }
+
+    fn clock_file(&self) -> PathBuf {
+        self.dir.with_extension("clock")
+    }
+
     /// Starts the process on a copy of the directory on a small disk, which then is the node's directory. `false` where
     /// that is not possible.
     ///
@@ -123,13 +164,14 @@ pub fn copy(from: &Path, to: &Path) {
 /// When it cannot be started.
 #[must_use]
 pub fn spawn(dir: &Path, log: &Path) -> Child {
+    start(dir, log).spawn().unwrap()
+}
+
+fn start(dir: &Path, log: &Path) -> Command {
     let log = File::options().append(true).create(true).open(log).unwrap();
-    command(&["run", "--no-input", "--data-dir"])
-        .arg(dir)
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .unwrap()
+    let mut run = command(&["run", "--no-input", "--data-dir"]);
+    run.arg(dir).stdout(Stdio::null()).stderr(log);
+    run
 }
 
 /// Starts the real binary on a copy of a data directory, on a file system of its own of `mebibytes`; it is gone with the
