@@ -28,7 +28,11 @@ fn gather(context: &Context) -> Result<Value, Failure> {
     let (config, _) = context.config(&BTreeMap::new())?;
     let reader = context.reader()?;
     let head = reader.head()?;
-    Ok(describe(&config, &head, reader.incarnation()?, false))
+    let mut shown = describe(&config, &head, reader.incarnation()?, false);
+    if context.layout.genesis().exists() {
+        shown["mode"] = "member".into();
+    }
+    Ok(shown)
 }
 
 /// The state of a node as `status` and the control socket show it.
@@ -190,6 +194,7 @@ fn human(value: &Value) -> String {
         None => "-".to_owned(),
     };
     let mode = match text("mode").as_str() {
+        "member" if value.get("phase").is_none() => "member of a federation".to_owned(),
         "member" if value.get("quorum").is_none() => format!("member, {}", text("phase")),
         "member" => format!(
             "member, {}, {} entries acknowledged",
