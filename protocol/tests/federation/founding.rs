@@ -99,8 +99,8 @@ pub(crate) fn own_keys(name: &str, from_sizes: &[u64]) -> OwnKeys {
     }
 }
 
-/// One factory and `towers` towers; k as small as allowed.
-pub(crate) fn found(towers: usize, k: u32) -> Founded {
+/// One factory and `towers` towers, of which the first `both` are factories too.
+pub(crate) fn found(towers: usize, k: u32, both: usize) -> Founded {
     let names: Vec<String> = (0..=towers)
         .map(|number| {
             if number == 0 {
@@ -115,7 +115,7 @@ pub(crate) fn found(towers: usize, k: u32) -> Founded {
         .enumerate()
         .map(|(number, name)| Member {
             name: name.clone(),
-            factory: number == 0,
+            factory: number <= both,
             tower: number > 0,
             identity: SigningKey::ed25519(name, seed(name, "identity"))
                 .unwrap()

@@ -3,6 +3,7 @@
 
 mod founding;
 mod hostile;
+mod later;
 mod mischief;
 mod recovery;
 mod restored;

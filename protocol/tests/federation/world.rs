@@ -81,7 +81,12 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(towers: usize, k: u32) -> Self {
-        let federation = Federation::from(found(towers, k));
+        Self::with_both(towers, k, 0)
+    }
+
+    /// The same; the first `both` towers are factories too.
+    pub(crate) fn with_both(towers: usize, k: u32, both: usize) -> Self {
+        let federation = Federation::from(found(towers, k, both));
         let nodes = (0..=towers)
             .map(|_| Node {
                 store: MemStore::default(),

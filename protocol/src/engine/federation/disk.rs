@@ -31,6 +31,9 @@ pub struct OwnDisk {
     pub restore: Restore,
     /// Serials below never cosign again: what they acked was on a disk that is gone.
     pub lowest_serial: u64,
+    /// A human accepted this directory as it is, because a tower that would have to be asked is gone for good. Ends when
+    /// enough others answer again.
+    pub accepted: bool,
 }
 
 impl OwnDisk {
@@ -41,6 +44,7 @@ impl OwnDisk {
             id,
             restore: Restore::Done,
             lowest_serial: 0,
+            accepted: false,
         }
     }
 
@@ -51,6 +55,7 @@ impl OwnDisk {
             id,
             restore: Restore::Found,
             lowest_serial,
+            accepted: false,
         }
     }
 
@@ -64,7 +69,8 @@ impl OwnDisk {
         };
         let read = || {
             let (id, rest) = bytes.split_first_chunk::<16>()?;
-            let (restore, lowest) = rest.split_first()?;
+            let (restore, rest) = rest.split_first()?;
+            let (lowest, accepted) = rest.split_first_chunk::<8>()?;
             Some(Self {
                 id: *id,
                 restore: match restore {
@@ -73,7 +79,12 @@ impl OwnDisk {
                     2 => Restore::Begun,
                     _ => return None,
                 },
-                lowest_serial: u64::from_be_bytes(lowest.try_into().ok()?),
+                lowest_serial: u64::from_be_bytes(*lowest),
+                accepted: match accepted {
+                    [] => false,
+                    [1] => true,
+                    _ => return None,
+                },
             })
         };
         read()
@@ -93,6 +104,9 @@ impl OwnDisk {
             Restore::Begun => 2,
         });
         bytes.extend_from_slice(&self.lowest_serial.to_be_bytes());
+        if self.accepted {
+            bytes.push(1);
+        }
         tx.put_record(Record::Disk, &bytes)
     }
 }
@@ -126,6 +140,9 @@ impl<T: Transaction> Turn<'_, '_, T> {
         incarnation: u64,
         envelope: &[u8],
     ) -> Result<(), StoreError> {
+        if member == self.settings.members.id(self.settings.me) {
+            return Ok(());
+        }
         let known = self.known_disk(member)?;
         let mut replaced = Vec::new();
         if let Some(known) = known {
@@ -195,6 +212,13 @@ impl<T: Transaction> Turn<'_, '_, T> {
         disks: &[DiskRef],
     ) -> Result<Option<Vec<u8>>, StoreError> {
         for disk in disks {
+            // Of itself a node knows best: what others show of it may be older than its own record.
+            if disk.member == self.settings.members.id(self.settings.me) {
+                if disk.disk != self.settings.disk.id {
+                    return Ok(Some(Vec::new()));
+                }
+                continue;
+            }
             if let Some(known) = self.known_disk(disk.member)?
                 && known.current != disk.disk
             {

@@ -132,6 +132,10 @@ impl Factory {
         }
     }
 
+    pub(super) fn is_stopped(&self) -> bool {
+        matches!(self.phase, Phase::Stopped(_))
+    }
+
     /// Whether a prefix is being prepared.
     pub(super) fn has_cuts(&self) -> bool {
         !self.cuts.is_empty()

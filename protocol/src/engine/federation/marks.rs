@@ -66,6 +66,21 @@ pub(super) fn told_enough(settings: &Settings, v: &Volatile, origin: MemberIx) -
     if settings.disk.restore != Restore::Done {
         return false;
     }
+    let others = settings
+        .members
+        .towers_of(origin)
+        .filter(|one| *one != settings.me);
+    // Whoever is gone for good cannot tell, and a human said so; whoever is here must.
+    let accepted = settings.disk.accepted
+        && others
+            .filter(|one| v.connection(*one).is_some())
+            .all(|one| v.tower.told.contains(&(one, origin)));
+    let factory = v.connection(origin).is_none() || v.tower.told.contains(&(origin, origin));
+    factory && (accepted || others_told(settings, v, origin))
+}
+
+/// Whether r other towers told what they saw of a ledger, or all if they are fewer.
+fn others_told(settings: &Settings, v: &Volatile, origin: MemberIx) -> bool {
     let (members, me) = (&settings.members, settings.me);
     let others: Vec<MemberIx> = members.towers_of(origin).filter(|one| *one != me).collect();
     let needed = members
@@ -73,8 +88,7 @@ pub(super) fn told_enough(settings: &Settings, v: &Volatile, origin: MemberIx) -
         .map_or(others.len(), |quorum| quorum.recovery as usize)
         .min(others.len());
     let told = |member: &MemberIx| v.tower.told.contains(&(*member, origin));
-    let factory = v.connection(origin).is_none() || told(&origin);
-    others.iter().filter(|one| told(one)).count() >= needed && factory
+    others.iter().filter(|one| told(one)).count() >= needed
 }
 
 /// Whom a tower waits for before it acks some ledger; nobody once it was told enough.
@@ -307,6 +321,19 @@ impl<T: Transaction> Turn<'_, '_, T> {
             self.heard_of(member, origin, marked.signs);
             self.v.tower.told.insert((member, origin));
             self.ack_if_held(origin, &name)?;
+        }
+        Ok(self.end_acceptance()?)
+    }
+
+    /// Once enough others answer for every ledger, nobody has to be taken at a human's word any more.
+    fn end_acceptance(&mut self) -> Result<(), StoreError> {
+        if !self.settings.disk.accepted {
+            return Ok(());
+        }
+        let mut watched = (0..self.settings.members.count()).filter(|one| self.watches(*one));
+        if watched.all(|origin| others_told(self.settings, self.v, origin)) {
+            self.settings.disk.accepted = false;
+            self.settings.disk.store(self.own.tx)?;
         }
         Ok(())
     }

@@ -8,16 +8,19 @@ use super::{Stop, Turn};
 use crate::checkpoint::Checkpoint;
 use crate::engine::open_end;
 use crate::engine::store::{Place, Record, StoreError, Table, Transaction};
+use crate::entry::leaf::Leaf;
 use crate::fork::{ForkKind, ForkProof};
 use crate::note::SignedNote;
 use crate::tlog::hash::sha256;
+use crate::tlog::tile::TILE_WIDTH;
 
 /// What is shown while a fork proof against this node's own ledger is there.
 const FORKED: &str =
     "there is a fork proof against this ledger, and nothing is ever signed under its name again";
 
 impl<T: Transaction> Turn<'_, '_, T> {
-    /// At the first step after a start: a ledger that forked or was retired stays silent.
+    /// At the first step after a start: a ledger that forked stays silent, and one that was retired too once its last
+    /// entry is acknowledged.
     pub(super) fn stay_silent(&mut self) -> Result<(), StoreError> {
         // The step that found it may not have committed.
         if let Some(proof) = &self.v.factory.fork_proof {
@@ -25,13 +28,31 @@ impl<T: Transaction> Turn<'_, '_, T> {
         }
         if self.own.tx.record(Record::Forked)?.is_some() {
             self.v.factory.stop(FORKED);
-        } else if let Some(successor) = self.own.tx.record(Record::Retired)? {
+        } else if let Some(successor) = self.own.tx.record(Record::Retired)?
+            && !self.end_is_owed()?
+        {
             let successor = String::from_utf8_lossy(&successor);
             self.v
                 .factory
                 .stop(&format!("retired; its successor is {successor}"));
         }
         Ok(())
+    }
+
+    /// Whether the entries up to the one that retired this ledger are still to be signed or acknowledged: durable entries
+    /// before it were promised. A ledger that was retired while it recovered has no such entry and owes nothing.
+    fn end_is_owed(&self) -> Result<bool, StoreError> {
+        let size = self.own.head.size();
+        if self.own.head.signed == Some(size) {
+            return Ok(self.v.acked < size);
+        }
+        let border = size.saturating_sub(1) / TILE_WIDTH * TILE_WIDTH;
+        let runs = self.own.tx.tail(Place::OWN, border, size)?;
+        let last = runs
+            .last()
+            .and_then(|run| crate::tlog::bundle::entries(&run.bundle).last()?.ok());
+        let leaf = last.and_then(|entry| Leaf::parse(entry).ok());
+        Ok(leaf.is_some_and(|leaf| leaf.kind == "retire" && leaf.scrub.is_none()))
     }
 
     /// A verified digest of this node's own, wherever it came from.

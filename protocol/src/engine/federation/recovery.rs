@@ -49,8 +49,6 @@ pub(super) struct Adopt {
     holders: Vec<MemberIx>,
     /// Who told the target.
     sources: Vec<MemberIx>,
-    /// Size of the own disk at start.
-    from: u64,
 }
 
 impl<T: Transaction> Turn<'_, '_, T> {
@@ -353,12 +351,15 @@ impl<T: Transaction> Turn<'_, '_, T> {
         self.own.head = base;
         self.own.head.flushed = flushed;
         self.own.head.clock = self.own.head.clock.max(self.own.now.wall);
+        // Without a digest it is a tail that reached towers before a crash: nothing was rolled back.
+        if digest.is_some() {
+            self.forwarding(from, target.0)?;
+        }
         self.v.factory.phase = Phase::Adopting(Adopt {
             digest,
             target,
             holders,
             sources,
-            from,
         });
         self.fetch_own()
     }
@@ -404,14 +405,13 @@ impl<T: Transaction> Turn<'_, '_, T> {
         if head.from != size || head.to > under.0 {
             return Ok(());
         }
-        let (digest, target, from) = (adopt.digest.clone(), adopt.target, adopt.from);
+        let (digest, target) = (adopt.digest.clone(), adopt.target);
         self.own.adopt(entries).map_err(|why| match why {
             Some(error) => Stop::Store(error),
             None => Stop::Bad(Bad("malformed entries")),
         })?;
         proved(&self.own.head.edge, head, (under.0, &under.1))?;
         let size = self.own.head.size();
-        let adopt_digest = digest.is_some();
         if let Some((signed, _, note)) = digest
             && signed == size
         {
@@ -422,27 +422,40 @@ impl<T: Transaction> Turn<'_, '_, T> {
             self.own.tx.put_record(Record::SignedHead, &record)?;
         }
         if size == target.0 {
-            // Without a digest it is a tail that reached towers before a crash: nothing was rolled back.
-            if adopt_digest {
-                self.nonce_floor_is_due()?;
-                self.own
-                    .tx
-                    .put_record(Record::Forwarded, &forwarded(from, size))?;
-                self.alarm(Alarm::FastForward { from, to: size });
-            }
             self.begin_preparing(size);
         }
         Ok(())
     }
 
-    /// The entry that says what a fast-forward did, if there was one.
-    pub(super) fn note_restore(&mut self) -> Result<(), StoreError> {
+    /// Notes durably that a fast-forward began: however it is interrupted, the ledger will tell of it.
+    fn forwarding(&mut self, from: u64, to: u64) -> Result<(), StoreError> {
+        let before = self.forwarded()?;
+        let from = before.map_or(from, |(before, _)| before.min(from));
+        self.nonce_floor_is_due()?;
+        let record = [from.to_be_bytes(), to.to_be_bytes()].concat();
+        self.own.tx.put_record(Record::Forwarded, &record)
+    }
+
+    /// Sizes before and after a fast-forward of which the ledger does not tell yet.
+    fn forwarded(&self) -> Result<Option<(u64, u64)>, StoreError> {
         let record = self.own.tx.record(Record::Forwarded)?.unwrap_or_default();
         let ([from, to], []) = record.as_chunks::<8>() else {
+            return Ok(None);
+        };
+        Ok(Some((u64::from_be_bytes(*from), u64::from_be_bytes(*to))))
+    }
+
+    /// Tells a human and the ledger what a fast-forward did, if there was one. Before that nothing was appended.
+    pub(super) fn note_restore(&mut self) -> Result<(), StoreError> {
+        let Some((from, to)) = self.forwarded()? else {
             return Ok(());
         };
-        let (from, to) = (u64::from_be_bytes(*from), u64::from_be_bytes(*to));
+        let to = to.max(self.own.head.size());
         self.own.tx.put_record(Record::Forwarded, &[])?;
+        self.alarm(Alarm::FastForward { from, to });
+        if self.own.is_retired() {
+            return Ok(());
+        }
         let body = Json::object([
             ("from", Json::whole(from)),
             ("incarnation", Json::whole(self.settings.incarnation.number)),
@@ -484,9 +497,4 @@ impl<T: Transaction> Turn<'_, '_, T> {
         });
         Ok(())
     }
-}
-
-/// Sizes before and after a fast-forward, as they are kept until the ledger tells of it.
-fn forwarded(from: u64, to: u64) -> Vec<u8> {
-    [from.to_be_bytes(), to.to_be_bytes()].concat()
 }

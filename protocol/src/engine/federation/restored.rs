@@ -12,7 +12,7 @@ use crate::checkpoint::Checkpoint;
 use crate::engine::ledger::start::Incarnation;
 use crate::engine::nonces::floor_is_due;
 use crate::engine::open_end::{self, OpenEnd};
-use crate::engine::store::{StoreError, Transaction};
+use crate::engine::store::{Record, StoreError, Transaction};
 use crate::note::SignedNote;
 use crate::tlog::hash::Hash;
 use crate::wire::Envelope;
@@ -46,17 +46,18 @@ pub(super) struct Tail {
 }
 
 /// Makes a restored directory's mirrors count as caught up, because a human who knows that no other tower can tell says
-/// so. The first ack still waits for others'.
+/// so: neither their answers nor their acks are waited for.
 ///
 /// # Errors
 /// When the store fails.
 pub fn accept_restored(tx: &mut impl Transaction, watched: &[String]) -> Result<(), StoreError> {
     for name in watched {
         let mut mirror = Mirror::load_or_new(tx, name)?;
-        mirror.restore = MirrorRestore::FirstAck;
+        mirror.restore = MirrorRestore::Done;
         mirror.store(tx, name)?;
     }
     if let Some(mut disk) = OwnDisk::load(tx)? {
+        disk.accepted = true;
         disk.restore = Restore::Begun;
         disk.store(tx)?;
     }
@@ -156,9 +157,9 @@ impl<T: Transaction> Turn<'_, '_, T> {
     pub(super) fn told_tail(&self, origin: MemberIx, told: &Told) -> Result<Tail, Bad> {
         let prepare = told.prepare.as_slice();
         let to = To::Topic(PREPARE_TOPIC);
-        let opened = self
-            .settings
-            .open(&self.checks, prepare, Kind::Prepare, &to, Some(origin))?;
+        let opened =
+            self.settings
+                .open_shown(&self.checks, prepare, Kind::Prepare, &to, Some(origin))?;
         let content: Prepare = body(&opened.body)?;
         let number = opened.header.incarnation;
         if content.to != told.size || content.root != told.root || number != told.incarnation {
@@ -252,8 +253,10 @@ impl<T: Transaction> Turn<'_, '_, T> {
         }
         let now = self.now_us();
         let asked = self.v.tower.serial_asked_us;
-        // A factory's own log key changes with it: only once its ledger is what it was.
-        let settled = !self.v.factory.is_watched() || self.v.factory.signs();
+        // A factory's own log key changes with it: only once its ledger is what it was, or is silent for ever.
+        let silent = self.own.is_retired() || self.own.tx.record(Record::Forked)?.is_some();
+        let factory = &self.v.factory;
+        let settled = !factory.is_watched() || factory.signs() || (silent && factory.is_stopped());
         if settled && asked.is_none_or(|at| now >= at.saturating_add(SERIAL_AGAIN_US)) {
             self.v.tower.serial_asked_us = Some(now);
             self.out.promise(Promise::TakeSerial {

@@ -1,6 +1,5 @@
 //! How far a node is, for people: read from the store and from what is on its way. May not change anything.
 
-use super::disk::Restore;
 use super::io::{self, Status};
 use super::{Engine, marks, mirror};
 use crate::engine::store::{StoreError, Transaction};
@@ -35,7 +34,7 @@ impl Engine {
             .filter(|(_, mirror)| mirror.restore != mirror::MirrorRestore::Done)
             .map(|(origin, _)| origin.clone())
             .collect();
-        let needs_serial = self.settings.disk.restore != Restore::Done
+        let needs_serial = members.is_tower(self.settings.me)
             && self.settings.keys.newest.number < self.settings.disk.lowest_serial;
         let mirrors = all
             .into_iter()

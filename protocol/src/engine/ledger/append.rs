@@ -2,11 +2,12 @@
 
 use super::{Config, Places, Promise, Refusal, Step, Stop};
 use crate::engine::RequestId;
-use crate::engine::store::{IdemRow, StoreError, Transaction};
+use crate::engine::store::{IdemRow, Record, StoreError, Transaction};
 use crate::entry::batch::Batch;
 use crate::entry::json::Json;
 use crate::entry::leaf::{Content, Leaf};
 use crate::entry::time::DAY_US;
+use crate::hex;
 use crate::tlog::MAX_SIZE;
 use crate::tlog::bundle;
 use crate::tlog::compact::CompactRange;
@@ -110,7 +111,7 @@ impl<T: Transaction> Step<'_, T> {
     }
 
     /// Takes back entries of this ledger that towers held: as bytes, with the idempotency tags and days that they tell
-    /// (R11, R12). `None` in the error: they are no entries.
+    /// (R11, R12), and with what the node's own entries did. `None` in the error: they are no entries.
     pub(crate) fn adopt(&mut self, bytes: &[u8]) -> Result<(), Option<StoreError>> {
         for entry in bundle::entries(bytes) {
             let entry = entry.map_err(|_| None)?;
@@ -136,9 +137,40 @@ impl<T: Transaction> Step<'_, T> {
                 };
                 self.tx.put_idem(tag, &row)?;
             }
+            self.done_again(&leaf, index)?;
             let mut batch = Batch::default();
             batch.push(entry, None, None);
             self.open.push(&mut self.head, &batch);
+        }
+        Ok(())
+    }
+
+    /// What the step did that appended an adopted entry of the node's own: it may have been lost with the disk, or its
+    /// commit may never have happened although its prepare had left.
+    fn done_again(&mut self, leaf: &Leaf, index: u64) -> Result<(), StoreError> {
+        // Whatever came from outside went through the scrubber.
+        let (None, Content::Body(body)) = (&leaf.scrub, &leaf.content) else {
+            return Ok(());
+        };
+        let text = |key| body.get(key).and_then(Json::as_str);
+        match leaf.kind.as_str() {
+            "retire" => {
+                let Some(successor) = text("successor") else {
+                    return Ok(());
+                };
+                self.tx.put_record(Record::Retired, successor.as_bytes())?;
+                self.retired = Some(successor.to_owned());
+            }
+            "erase" => {
+                let payload = text("hmac").and_then(hex::decode);
+                let payload = payload.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+                if let Some(payload) = payload
+                    && self.tx.erased(&payload)?.is_none()
+                {
+                    self.tx.erase_payload(&payload, index)?;
+                }
+            }
+            _ => {}
         }
         Ok(())
     }

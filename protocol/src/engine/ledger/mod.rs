@@ -61,6 +61,7 @@ pub(crate) struct Mark {
     head: Head,
     open: open_end::Mark,
     out: (usize, usize),
+    retired: Option<String>,
 }
 
 impl Ledger {
@@ -174,6 +175,7 @@ impl<T: Transaction> Step<'_, T> {
             head: self.head.clone(),
             open: self.open.mark(),
             out: self.out.mark(),
+            retired: self.retired.clone(),
         })
     }
 
@@ -183,7 +185,13 @@ impl<T: Transaction> Step<'_, T> {
         self.head = mark.head;
         self.open.roll_back(mark.open);
         self.out.roll_back(mark.out);
+        self.retired = mark.retired;
         Ok(())
+    }
+
+    /// Whether the ledger takes no entry any more.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.is_some()
     }
 
     /// Closes ended days with the ledger's own configuration.
