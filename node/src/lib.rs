@@ -27,6 +27,7 @@ mod log;
 pub mod member;
 pub mod net;
 pub mod node;
+mod set_aside;
 mod startup;
 pub mod store;
 pub mod writer;

@@ -10,7 +10,7 @@ use crate::lock::DirLock;
 use crate::member::{self, Link};
 use crate::startup::{Started, refuse_lost_ledger, start_up};
 use crate::store::{Layout, Reader, Store};
-use crate::writer::{Answer, Machine, Published, Request, Writer};
+use crate::writer::{self, Machine, Published, Request, Writer};
 use belfry_keys::NodeKeys;
 use belfry_protocol::cert::LogVerifiers;
 use belfry_protocol::engine::RequestId;
@@ -77,6 +77,7 @@ impl Node {
         }
         if federation.is_none() {
             refuse_lost_ledger(&layout)?;
+            member::refuse_lost_manifest(&layout, &disk)?;
         }
         let mut store = Store::open(layout.clone(), Arc::clone(&disk))?;
         let own = member::own_keys(keys);
@@ -87,12 +88,16 @@ impl Node {
             )
             .hint("set ledger.allow_solo = false in config.toml, and start without --allow-solo"));
         }
+        // Towers bring back only the ledger that they watch.
+        let watched = federation
+            .as_ref()
+            .is_some_and(|federation| member::is_watched(federation, keys.name()));
         let before = start::incarnation(&store.begin()?)?.map_or(0, |last| last.number);
         let Started {
             mut head,
             incarnation: taken,
             orphans,
-        } = start_up(&mut store, &disk, &own.log, federation.is_some())?;
+        } = start_up(&mut store, &disk, &own.log, watched)?;
         let incarnation = taken.number;
         let ledger = Ledger::new(
             ledger::Config {
@@ -179,7 +184,11 @@ impl Node {
     pub fn settle(&self) -> Result<(), Failure> {
         let owed = std::mem::take(&mut *self.owed.lock().unwrap_or_else(PoisonError::into_inner));
         for (kind, body) in owed {
-            self.system(kind, body)?;
+            match self.writer.call(Request::System { kind, body }) {
+                // A ledger that takes nothing any more owes nothing.
+                Err(writer::Failure::Refused(ledger::Refusal::Retired { .. })) => break,
+                other => other?,
+            };
         }
         self.collect_orphans()
     }
@@ -222,10 +231,6 @@ impl Node {
         kinds.sort_by(|a, b| a.0.cmp(&b.0));
         let rules = Json::text(self.rules.default_hash().to_hex());
         Json::object([("kinds", Json::Object(kinds)), ("rules", rules)])
-    }
-
-    fn system(&self, kind: &'static str, body: Json) -> Result<Answer, Failure> {
-        Ok(self.writer.call(Request::System { kind, body })?)
     }
 
     /// The keys that the ledger's digests verify under.

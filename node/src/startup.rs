@@ -49,13 +49,13 @@ pub(crate) struct Started {
     pub(crate) orphans: Vec<(u64, [u8; 32])>,
 }
 
-/// The local half of R3, before anything is appended: a new incarnation, then the right edge. The ledger of a `member` may
-/// turn out to be older than its files: towers bring it forward, and until then nothing is signed.
+/// The local half of R3, before anything is appended: a new incarnation, then the right edge. A ledger that is `watched`
+/// may turn out to be older than its files: towers bring it forward, and until then nothing is signed.
 pub(crate) fn start_up(
     store: &mut Store,
     disk: &Arc<dyn Disk>,
     log_keys: &LogKeys,
-    member: bool,
+    watched: bool,
 ) -> Result<Started, Failure> {
     let mut instance = [0; 16];
     getrandom::fill(&mut instance)
@@ -75,9 +75,9 @@ pub(crate) fn start_up(
         start::check_edge(&tx, &reader, log_keys).map_err(|error| refuse(error.to_string()))?;
     drop(tx);
     check_tail(&reader, &head).map_err(refuse)?;
-    let older = older_than_others(store, &layout, &head)?;
+    let older = older_than_others(store, &head)?;
     if let Some((detail, hint)) = older {
-        if !member {
+        if !watched {
             return Err(Failure::new(Code::Recovering, detail).hint(hint));
         }
         tracing::warn!(
@@ -85,7 +85,7 @@ pub(crate) fn start_up(
             "this ledger was rolled back; it is brought forward from the towers before anything is signed"
         );
     }
-    let orphans = if member {
+    let orphans = if watched {
         store.orphans(head.size())?
     } else {
         let collected = store.collect_orphans(head.size())?;
@@ -120,12 +120,11 @@ fn test_nonces(store: &mut Store) -> Result<(), Failure> {
 }
 
 /// Signs that `ledger.db` is older than the files beside it: what was found, and what it means.
-fn older_than_others(
+pub(crate) fn older_than_others(
     store: &Store,
-    layout: &Layout,
     head: &Head,
 ) -> Result<Option<(String, &'static str)>, Failure> {
-    if let Err(detail) = check_not_older_than_tiles(&layout.own_root(), head.size()) {
+    if let Err(detail) = check_not_older_than_tiles(&store.layout().own_root(), head.size()) {
         return Ok(Some((
             detail,
             "ledger.db is older than tiles/: it was rolled back or restored; signing now could fork the ledger",

@@ -327,12 +327,21 @@ impl Federation {
         ready.unwrap()["address"].as_str().unwrap().to_owned()
     }
 
-    /// Appends so many lines and returns the index of the last one once a quorum acknowledged it.
+    /// Appends so many lines, once the factory takes entries, and returns the index of the last one once a quorum
+    /// acknowledged it.
     ///
     /// # Panics
     /// When they are refused, or not acknowledged in time.
     pub fn append(&self, count: u64) -> u64 {
-        let last = self.try_append(&crate::lines(count)).unwrap();
+        // A factory recovers again when a tower's disk changed, and refuses meanwhile.
+        let until = Instant::now() + PATIENCE;
+        let last = loop {
+            match self.try_append(&crate::lines(count)) {
+                Some(last) => break last,
+                None => assert!(Instant::now() < until, "{}", self.tail(FACTORY)),
+            }
+            std::thread::sleep(LOOK);
+        };
         let _ = self.wait(FACTORY, "has it acknowledged", |status| {
             status["acked_size"].as_u64() > Some(last)
         });

@@ -4,12 +4,16 @@
 use super::args::{AcceptRestoredArgs, RetireArgs};
 use super::context::Context;
 use super::control::Control;
+use crate::disk::{Disk, RealDisk};
 use crate::exit::{Code, Failure};
 use crate::lock::DirLock;
 use crate::member;
+use crate::set_aside;
+use crate::startup;
 use crate::store::Store;
 use crate::writer::Request;
 use belfry_protocol::engine::federation::restored::accept_restored;
+use belfry_protocol::engine::ledger::Head;
 use belfry_protocol::engine::store::Transaction;
 use belfry_protocol::note::is_member_name;
 use serde_json::{Value, json};
@@ -69,37 +73,47 @@ pub(super) fn accept(context: &Context, args: &AcceptRestoredArgs) -> Result<(),
     let (config, _) = context.config(&BTreeMap::new())?;
     let marker = context.layout.restored_marker();
     let federation = member::federation(&context.layout)?;
-    if federation.is_none() && !marker.exists() {
+    let _lock = DirLock::take(&context.layout)?;
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let mut store = Store::open(context.layout.clone(), Arc::clone(&disk))?;
+    let head = Head::load(&store.begin()?)?;
+    let older = startup::older_than_others(&store, &head)?;
+    if federation.is_none() && !marker.exists() && older.is_none() {
         return Err(Failure::new(
             Code::Usage,
-            "this directory was not restored: RESTORED is not set",
+            "this directory was not restored: RESTORED is not set, and ledger.db is as new as the files beside it",
         ));
     }
     if context.global.dry_run {
         let text = "would let this directory go on as it is";
         return context.out.result(text, &json!({ "dry_run": true }));
     }
-    let loss = "If any newer copy of it exists or existed, this can fork a ledger or contradict an ack that was given.";
+    let loss = "If any newer copy of it exists or existed, this can fork a ledger or contradict an ack that was given. Tiles that ledger.db does not know are put aside, private payloads without their entries are dropped.";
     confirm(context, &config.name, args.confirm.as_deref(), loss)?;
-    let _lock = DirLock::take(&context.layout)?;
+    let watched = federation
+        .as_ref()
+        .is_some_and(|federation| member::is_watched(federation, &config.name));
+    // A ledger that towers watch comes back from them.
+    if older.is_some() && !watched {
+        set_aside::tiles_beyond(&context.layout, &context.layout.own_root(), head.size())?;
+        store.accept_payloads(head.size())?;
+    }
     if let Some(federation) = federation {
         let manifest = federation.manifest();
         let others = manifest.members.iter();
-        let watched: Vec<String> = others
+        let names: Vec<String> = others
             .filter(|member| member.factory && member.name != config.name)
             .map(|member| member.name.clone())
             .collect();
-        let disk = Arc::new(crate::disk::RealDisk);
-        let mut store = Store::open(context.layout.clone(), disk)?;
-        // Without a start in between the marker is not in the record yet: it must be, so that old keys ack nothing more.
-        if marker.exists() {
-            member::note_restored(&mut store, &context.keys()?)?;
-        }
+        // Without a start in between the record does not say yet that this is another disk: it must, so that old keys
+        // acknowledge nothing more.
+        member::own_disk(&mut store, &disk, &context.keys()?)?;
         let mut tx = store.begin()?;
-        accept_restored(&mut tx, &watched)?;
+        accept_restored(&mut tx, &names)?;
         tx.commit()?;
-        store.close()?;
-    } else {
+    }
+    store.close()?;
+    if marker.exists() {
         std::fs::remove_file(&marker)?;
     }
     context.out.result(

@@ -3,8 +3,10 @@
 
 use super::args::RunArgs;
 use super::context::Context;
+use crate::disk::{Disk, RealDisk};
 use crate::exit::{Code, Failure};
 use crate::http::{self, App};
+use crate::member;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -33,6 +35,8 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> Result<(), Failure> {
         &config.log_format,
         context.global.verbose,
     )?;
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    member::refuse_lost_manifest(&context.layout, &disk)?;
     if !config.allow_solo && !context.layout.genesis().exists() {
         return Err(Failure::new(
             Code::Recovering,

@@ -83,6 +83,10 @@ impl Renewer {
     pub fn renew(&self, log_from_size: u64) -> Result<u64, Failure> {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         let now_seconds = u64::try_from(clock::wall().seconds()).unwrap_or(0);
+        // Neither goes back in a chain: the ledger may have been longer once, and the clock ahead.
+        let last = keys.certificate_content();
+        let now_seconds = now_seconds.max(last.not_before_seconds);
+        let log_from_size = log_from_size.max(last.log_from_size);
         keys.rotate(&RotateOptions {
             now_seconds,
             scope: Scope::Federation(self.federation),

@@ -23,8 +23,9 @@ pub use network::{Network, connect};
 use crate::disk::Disk;
 use crate::exit::{Code, Failure};
 use crate::net::{Multiaddr, PeerId};
+use crate::set_aside;
 use crate::startup::check_not_older_than_tiles;
-use crate::store::{Layout, Reader, Store};
+use crate::store::{Layout, Placed, Reader, Store};
 use belfry_keys::NodeKeys;
 use belfry_protocol::engine::federation::Settings;
 use belfry_protocol::engine::federation::disk::{OwnDisk, Restore};
@@ -33,6 +34,7 @@ use belfry_protocol::engine::ledger::start::Incarnation;
 use belfry_protocol::engine::store::Transaction;
 use belfry_protocol::manifest::{Federation, SignedManifest};
 use belfry_protocol::wire::{Range, Version};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Longest frame between members: a tail with its head, as the engine has it, and room for the frame.
@@ -56,12 +58,15 @@ fn peers_of(federation: &Federation, local: PeerId) -> Vec<(PeerId, Vec<Multiadd
 /// # Errors
 /// When the manifest cannot be read or does not verify.
 pub fn federation(layout: &Layout) -> Result<Option<Federation>, Failure> {
+    match std::fs::read(layout.genesis()) {
+        Ok(bytes) => founded(layout, &bytes).map(Some),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn founded(layout: &Layout, manifest: &[u8]) -> Result<Federation, Failure> {
     let path = layout.genesis();
-    let bytes = match std::fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
     let refuse = |error: &dyn std::fmt::Display| {
         Failure::new(
             Code::VerificationFailed,
@@ -69,9 +74,27 @@ pub fn federation(layout: &Layout) -> Result<Option<Federation>, Failure> {
         )
         .hint("the manifest must be the one that every member signed; get it again from another member")
     };
-    let signed = SignedManifest::parse(&bytes).map_err(|error| refuse(&error))?;
+    let signed = SignedManifest::parse(manifest).map_err(|error| refuse(&error))?;
     let founded = signed.verify_founding().map_err(|error| refuse(&error))?;
-    Ok(Some(Federation::from(founded)))
+    Ok(Federation::from(founded))
+}
+
+/// A directory that was a member's may never go on alone: towers may hold what it does not know any more (R3).
+///
+/// # Errors
+/// When it was one and its manifest is gone.
+pub(crate) fn refuse_lost_manifest(layout: &Layout, disk: &Arc<dyn Disk>) -> Result<(), Failure> {
+    if layout.genesis().exists() || !layout.ledger_db().exists() {
+        return Ok(());
+    }
+    if !Reader::open(layout.clone(), Arc::clone(disk))?.was_member()? {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Code::Recovering,
+        "this node belongs to a federation and genesis.json is gone; it may never sign alone",
+    )
+    .hint("copy genesis.json out of any other member's data directory: it is the same file everywhere"))
 }
 
 /// Makes a directory a member: stores the manifest and gives the directory its disk id. A directory that is a member
@@ -87,15 +110,20 @@ pub fn install(layout: &Layout, disk: Arc<dyn Disk>, manifest: &[u8]) -> Result<
             "this node belongs to a federation already",
         ));
     }
-    let mut store = Store::open(layout.clone(), disk)?;
+    founded(layout, manifest)?;
+    let mut store = Store::open(layout.clone(), Arc::clone(&disk))?;
     let mut tx = store.begin()?;
     if OwnDisk::load(&tx)?.is_none() {
         OwnDisk::new(random_id()?).store(&mut tx)?;
     }
     tx.commit()?;
     store.close()?;
-    std::fs::write(layout.genesis(), manifest)?;
-    federation(layout)?;
+    // Whole or not at all: half a manifest would stop every later start.
+    let temporary = layout.genesis().with_extension("json.new");
+    disk.write(&temporary, manifest)?;
+    disk.sync_files(std::slice::from_ref(&temporary))?;
+    disk.rename(&temporary, &layout.genesis())?;
+    disk.sync_dirs(&BTreeSet::from([layout.dir().to_path_buf()]))?;
     Ok(())
 }
 
@@ -103,6 +131,14 @@ fn random_id() -> Result<[u8; 16], Failure> {
     let mut id = [0; 16];
     getrandom::fill(&mut id).map_err(|error| Failure::new(Code::Failed, error.to_string()))?;
     Ok(id)
+}
+
+/// Whether towers hold this member's own ledger.
+pub(crate) fn is_watched(federation: &Federation, name: &str) -> bool {
+    let members = Members::new(federation.clone());
+    members
+        .by_name(name)
+        .is_some_and(|me| members.is_factory(me) && members.quorum_of(me).is_some())
 }
 
 /// What the engine needs for this start.
@@ -147,18 +183,34 @@ pub(crate) fn settings(
 
 /// This directory as a tower's disk: one that came out of a backup (`RESTORED` is set), or is empty although the manifest
 /// names its node, gets a new id and has to catch up (R3).
-fn own_disk(store: &mut Store, disk: &Arc<dyn Disk>, keys: &NodeKeys) -> Result<OwnDisk, Failure> {
+pub(crate) fn own_disk(
+    store: &mut Store,
+    disk: &Arc<dyn Disk>,
+    keys: &NodeKeys,
+) -> Result<OwnDisk, Failure> {
     let known = OwnDisk::load(&store.begin()?)?;
-    let older = mirrors_are_older(store, disk)?;
+    let older = older_mirrors(store, disk)?;
+    let marked = store.layout().restored_marker().exists();
     let disk = match known {
-        Some(known)
-            if !store.layout().restored_marker().exists()
-                && (!older || known.restore != Restore::Done) =>
-        {
-            known
-        }
+        Some(known) if !marked && older.is_empty() => known,
         _ => note_restored(store, keys)?,
     };
+    // Seen and written down: it may not be taken for another rollback at the next start.
+    for placed in &older {
+        let layout = store.layout();
+        set_aside::tiles_beyond(layout, &placed.root(layout), placed.flushable)?;
+    }
+    let newest = keys.current().serial();
+    if disk.restore == Restore::Done && newest < disk.lowest_serial {
+        return Err(Failure::new(
+            Code::KeyUnavailable,
+            format!(
+                "keys/ is older than this directory: its newest serial is {newest}, and serial {} was in use",
+                disk.lowest_serial
+            ),
+        )
+        .hint("put the newest backup of keys/ back; older keys acknowledge nothing any more"));
+    }
     if disk.restore != Restore::Done {
         tracing::warn!(
             "this directory was lost or restored and has to catch up: as a tower it promises nothing before every other tower told it what it knows"
@@ -167,23 +219,24 @@ fn own_disk(store: &mut Store, disk: &Arc<dyn Disk>, keys: &NodeKeys) -> Result<
     Ok(disk)
 }
 
-/// Whether some mirrored ledger has files beyond what `ledger.db` knows: then the database was rolled back, and acks may
+/// The mirrored ledgers that have files beyond what `ledger.db` knows: then the database was rolled back, and acks may
 /// have been given that it does not know.
-fn mirrors_are_older(store: &Store, disk: &Arc<dyn Disk>) -> Result<bool, Failure> {
+fn older_mirrors(store: &Store, disk: &Arc<dyn Disk>) -> Result<Vec<Placed>, Failure> {
     let layout = store.layout().clone();
     let reader = Reader::open(layout.clone(), Arc::clone(disk))?;
+    let mut older = Vec::new();
     for placed in reader.ledgers()?.into_iter().skip(1) {
         let root = placed.root(&layout);
         if let Err(detail) = check_not_older_than_tiles(&root, placed.flushable) {
             tracing::warn!(origin = placed.origin, detail, "ledger.db was rolled back");
-            return Ok(true);
+            older.push(placed);
         }
     }
-    Ok(false)
+    Ok(older)
 }
 
 /// Writes down that this directory is another one than before.
-pub(crate) fn note_restored(store: &mut Store, keys: &NodeKeys) -> Result<OwnDisk, Failure> {
+fn note_restored(store: &mut Store, keys: &NodeKeys) -> Result<OwnDisk, Failure> {
     let lowest_serial = keys.current().serial().saturating_add(1);
     let disk = OwnDisk::restored(random_id()?, lowest_serial);
     let mut tx = store.begin()?;

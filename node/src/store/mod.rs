@@ -137,6 +137,15 @@ impl Store {
         payloads::orphans(&self.payloads, size)
     }
 
+    /// After a human accepted a ledger of `size` entries as it is: payloads of entries that it does not have are dropped.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn accept_payloads(&mut self, size: u64) -> Result<(), StoreError> {
+        payloads::collect_orphans(&mut self.payloads, size)?;
+        payloads::note_base(&self.payloads, size)
+    }
+
     /// Drops payloads by their commitments.
     ///
     /// # Errors

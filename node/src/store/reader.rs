@@ -77,6 +77,14 @@ impl Reader {
         }))
     }
 
+    /// Whether this directory was ever a federation member's.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn was_member(&self) -> Result<bool> {
+        Ok(read_record(&self.connection, Record::Disk)?.is_some())
+    }
+
     /// Size of the newest digest that a quorum of towers acknowledged.
     ///
     /// # Errors

@@ -20,6 +20,8 @@ pub struct SqliteTransaction<'a> {
     payloads: &'a mut Connection,
     disk: &'a dyn Disk,
     payloads_begun: bool,
+    /// Payloads of this transaction are durable already.
+    payloads_durable: bool,
     /// Payload rows that this transaction's savepoint may have to take back.
     payloads_since_savepoint: Vec<[u8; 32]>,
     finished: bool,
@@ -41,9 +43,26 @@ impl<'a> SqliteTransaction<'a> {
             payloads,
             disk,
             payloads_begun: false,
+            payloads_durable: false,
             payloads_since_savepoint: Vec::new(),
             finished: false,
         })
+    }
+
+    /// Makes the payloads durable ahead of the ledger: to be called before anything of this transaction leaves the node,
+    /// because an entry that towers hold must not lose its payload to a power cut.
+    ///
+    /// # Errors
+    /// When the payload database fails.
+    pub fn commit_payloads(&mut self) -> Result<()> {
+        if !self.payloads_begun {
+            return Ok(());
+        }
+        batch(self.payloads, "COMMIT")?;
+        self.payloads_begun = false;
+        self.payloads_durable = true;
+        self.disk.database_synced();
+        Ok(())
     }
 
     fn run(&self, sql: &str, values: impl Params) -> Result<()> {
@@ -336,15 +355,8 @@ impl Transaction for SqliteTransaction<'_> {
     }
 
     fn commit(mut self) -> Result<Committed> {
-        let with_payloads = std::mem::take(&mut self.payloads_begun);
-        if with_payloads {
-            let committed = batch(self.payloads, "COMMIT");
-            if committed.is_err() {
-                self.payloads_begun = true;
-            }
-            committed?;
-            self.disk.database_synced();
-        }
+        self.commit_payloads()?;
+        let with_payloads = self.payloads_durable;
         batch(self.ledger, "COMMIT").map_err(|error| match error {
             // The payloads are durable and their entries are not: only a start may collect them.
             StoreError::Full(why) if with_payloads => StoreError::Io(why),

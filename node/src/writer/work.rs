@@ -480,6 +480,8 @@ impl Work {
                     self.certificates = known;
                     outlet.members(members);
                 }
+                // Prepares carry this step's entries: what belongs to them may not be lost once towers hold them (R10).
+                tx.commit_payloads()?;
                 for output in outputs.federation.take_free() {
                     outlet.free(output);
                 }

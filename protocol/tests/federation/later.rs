@@ -9,7 +9,7 @@ use belfry_protocol::engine::ledger;
 use belfry_protocol::engine::mem::MemStore;
 use belfry_protocol::engine::store::{Record, Transaction};
 use belfry_protocol::engine::{RequestId, outbox::Committed};
-use belfry_protocol::entry::leaf::{Content, Leaf};
+use belfry_protocol::entry::leaf::Leaf;
 
 const FACTORY: &str = "a.example/line";
 const SUCCESSOR: &str = "b.example/line";
