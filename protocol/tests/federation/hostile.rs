@@ -22,7 +22,7 @@ fn lived() -> World {
 }
 
 /// The kinds 1, 4, 6, 8 and so on of a frame.
-fn kind(bytes: &[u8]) -> Option<u8> {
+pub(crate) fn kind(bytes: &[u8]) -> Option<u8> {
     bytes
         .get(6..8)
         .and_then(|two| two.iter().copied().find(|byte| *byte != 0))

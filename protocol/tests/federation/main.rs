@@ -4,6 +4,7 @@
 mod founding;
 mod hostile;
 mod later;
+mod liars;
 mod mischief;
 mod recovery;
 mod restored;

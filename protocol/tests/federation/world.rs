@@ -77,7 +77,12 @@ pub(crate) struct World {
     pub(crate) sent: Vec<(usize, usize, Vec<u8>)>,
     /// Every lines-bearing answer ever given: who answered, bytes.
     pub(crate) answers: Vec<(usize, Vec<u8>)>,
+    /// What a node says instead of an answer.
+    pub(crate) instead: Option<Instead>,
 }
+
+/// By who answers and what: another answer, if any.
+pub(crate) type Instead = fn(&World, usize, &[u8]) -> Option<Vec<u8>>;
 
 impl World {
     pub(crate) fn new(towers: usize, k: u32) -> Self {
@@ -117,6 +122,7 @@ impl World {
             ahead_us: 0,
             sent: Vec::new(),
             answers: Vec::new(),
+            instead: None,
         };
         for node in 0..=towers {
             world.start(node);
@@ -493,6 +499,8 @@ impl World {
     }
 
     fn reply(&mut self, at: usize, id: u64, bytes: Vec<u8>) {
+        let lie = self.instead.and_then(|instead| instead(self, at, &bytes));
+        let bytes = lie.unwrap_or(bytes);
         self.answers.push((at, bytes.clone()));
         let Some((asker, asked, link)) = self.questions.remove(&id) else {
             return;

@@ -67,6 +67,16 @@ impl<T: Transaction> Turn<'_, '_, T> {
 
     /// Answers with a refusal.
     pub(super) fn refuse(&mut self, to: MemberIx, id: u64, origin: &str, refusal: Refusal) {
+        // What no honest member says; the others are the daily business of two nodes that know different things.
+        let wrong = match refusal.reason {
+            Reason::Bad => Some("prepare that does not fit"),
+            Reason::TooMuch => Some("prepare that is too much"),
+            Reason::NotYours => Some("not our ledger"),
+            _ => None,
+        };
+        if let Some(wrong) = wrong {
+            *self.v.refused.entry(wrong).or_default() += 1;
+        }
         let (Some(origin), Some(evidence)) =
             (Text::new(origin.to_owned()), Bytes::new(refusal.evidence))
         else {
