@@ -21,7 +21,7 @@ fn opened(bytes: &[u8]) -> (Envelope, Vec<u8>) {
 /// The same message with another body, signed by its sender again.
 fn resealed(world: &World, sender: usize, like: &Envelope, body: Vec<u8>, rest: &[u8]) -> Vec<u8> {
     let keys = own_keys(world.name(sender), &world.nodes[sender].from_sizes);
-    let sealed = Envelope::seal(like.header.clone(), body, &keys.newest.envelope).unwrap();
+    let sealed = Envelope::seal(like.header, body, &keys.newest.envelope).unwrap();
     let payload = [&sealed.to_bytes(), rest].concat();
     Frame::encode(Version::V1_0, like.header.kind, &payload)
 }

@@ -70,6 +70,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         // What no honest member says; the others are the daily business of two nodes that know different things.
         let wrong = match refusal.reason {
             Reason::Bad => Some("prepare that does not fit"),
+            Reason::OtherRoot => Some("prepare with another root"),
             Reason::TooMuch => Some("prepare that is too much"),
             Reason::NotYours => Some("not our ledger"),
             _ => None,
