@@ -5,7 +5,7 @@ use super::{Layout, Reader, Store};
 use crate::disk::FixedSyncDisk;
 use belfry_protocol::engine::mem::MemStore;
 use belfry_protocol::engine::store::{IdemRow, Place, Record, StoreError, Table, Transaction};
-use belfry_protocol::entry::batch::IdemTag;
+use belfry_protocol::entry::batch::{IdemTag, SealedPayload};
 use belfry_protocol::tlog::hash::{Hash, leaf_hash};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -291,4 +291,27 @@ fn a_changed_row_is_found_by_every_read() {
         reader.rows(Table::Forks, b"", 9),
         Err(StoreError::Damaged(_))
     ));
+}
+
+/// A prepare may leave between the two commits, and the power may fail there too: the payload is what must be left.
+#[test]
+fn payloads_are_durable_ahead_of_their_entries() {
+    let dir = tempfile::tempdir().unwrap();
+    let layout = Layout::new(dir.path());
+    let payload = SealedPayload {
+        id: [5; 32],
+        key: [1; 32],
+        sealed: vec![2],
+    };
+    let mut store = Store::open(layout.clone(), disk()).unwrap();
+    let mut tx = store.begin().unwrap();
+    tx.put_payload(3, &payload).unwrap();
+    tx.put_record(Record::SignedHead, b"head").unwrap();
+    tx.commit_payloads().unwrap();
+    drop(tx);
+    store.close().unwrap();
+    let mut store = Store::open(layout, disk()).unwrap();
+    assert_eq!(store.orphans(0).unwrap(), [(3, payload.id)]);
+    let tx = store.begin().unwrap();
+    assert_eq!(tx.record(Record::SignedHead).unwrap(), None);
 }
