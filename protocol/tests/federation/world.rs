@@ -403,7 +403,7 @@ impl World {
                     }
                 }
             }
-            Free::Verdict { .. } | Free::Admit { .. } => {}
+            Free::Verdict { .. } | Free::Admit { .. } | Free::Refused { .. } => {}
         }
     }
 
