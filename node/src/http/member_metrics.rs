@@ -145,12 +145,7 @@ mod tests {
         let mut engine = crate::member::testing::status("stopped: another copy");
         engine.acked = 7;
         engine.towers_connected = 1;
-        engine.quorum = Some(Quorum {
-            towers: 3,
-            faulty: 0,
-            needed: 2,
-            recovery: 2,
-        });
+        engine.quorum = Quorum::smallest(3);
         engine.mirrors = vec![MirrorStatus {
             origin: "shop.example".to_owned(),
             held: 3,

@@ -121,7 +121,8 @@ fn say(change: Change) {
             (_, stopped) if stopped.starts_with("stopped") => {
                 tracing::warn!(from, phase = to, "this node signs nothing any more");
             }
-            _ => tracing::info!(from, phase = to, "another phase"),
+            ("", _) => tracing::info!(phase = to, "the phase at this start"),
+            _ => tracing::info!(from, phase = to, "the phase changed"),
         },
         Change::TowerLacks { tower, why } => {
             tracing::info!(member = tower, why, "a tower does not ack what it is sent");
@@ -158,12 +159,7 @@ mod tests {
     fn what_changed_is_said_once() {
         let mut last = Last::default();
         let mut now = status("recovering");
-        now.quorum = Some(Quorum {
-            towers: 3,
-            needed: 2,
-            faulty: 0,
-            recovery: 2,
-        });
+        now.quorum = Quorum::smallest(3);
         let phase = |from: &str, to: &str| Change::Phase {
             from: from.to_owned(),
             to: to.to_owned(),
