@@ -49,9 +49,9 @@ fn clocks_that_step_by_an_hour_break_no_promise() {
     }
     assert_never_backwards(&lines);
     let log = federation.log(2);
-    let told = log.lines().find(|line| line.contains("WallStep"));
+    let told = log.lines().find(|line| line.contains("wall-step"));
     assert!(told.is_some_and(|line| line.contains("ALARM")), "{log}");
-    assert!(!federation.log(3).contains("WallStep"));
+    assert!(!federation.log(3).contains("wall-step"));
 
     // A start with a clock that is an hour behind what the node said before.
     federation.stop(1);

@@ -68,7 +68,7 @@ fn says_why(phase: &str, log: &Path) {
     let remedy = phase.contains("stop any other copy") || phase.contains("stop one of the two");
     assert!(remedy, "{phase}");
     let log = std::fs::read_to_string(log).unwrap();
-    let alarmed = log.contains("SecondCopy") || log.contains("ForeignStatement");
+    let alarmed = log.contains("second-copy") || log.contains("foreign-statement");
     assert!(log.contains("ALARM") && alarmed, "{log}");
 }
 

@@ -211,7 +211,7 @@ fn kills_and_a_rollback_lose_nothing_that_was_acknowledged() {
     let after = federation.append(1);
     assert!(after > last);
     let log = fs::read_to_string(federation.node(0).join("node.log")).unwrap();
-    assert!(log.contains("FastForward"), "a human is told: {log}");
+    assert!(log.contains("fast-forward"), "a human is told: {log}");
     for tower in [1, 2, 3] {
         let status = federation.status(tower);
         assert_eq!(status["refused"]["fork"], Value::Null, "{status}");

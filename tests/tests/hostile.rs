@@ -142,6 +142,9 @@ fn every_broken_message_is_refused_by_name() {
     // More than a frame may have never reaches the engine.
     let oversized = Frame::encode(v1, Kind::Prepare.number(), &vec![7; 10 << 20]);
     assert!(peer.ask(node, Protocol::Sync, oversized).is_err());
+    let status = federation.status(1);
+    let counted = &status["net"]["refused"]["oversized request"];
+    assert_eq!(counted, 1, "{status}");
 
     // What nobody touched is answered, once.
     assert!(peer.ask(node, Protocol::Sync, good.clone()).is_ok());
@@ -149,7 +152,47 @@ fn every_broken_message_is_refused_by_name() {
     let status = federation.status(1);
     assert_eq!(status["nonces"]["stream"]["accepted"], 1, "{status}");
     assert_eq!(status["nonces"]["stream"]["replayed"], 1, "{status}");
+    told(&federation);
     let _ = federation.on(1, &["ledger", "fsck"]).expect(0);
+}
+
+/// Everything that was refused is in the log with who sent it and why, once a minute however often it came; and people see
+/// how much it was.
+fn told(federation: &Federation) {
+    let name = &federation.nodes[SELF].name;
+    let status = federation.status(1);
+    let log = federation.log(1);
+    let lines: Vec<Value> = log
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect();
+    let engine = status["refused"].as_object().unwrap();
+    let reasons = engine.keys().map(String::as_str);
+    for reason in reasons.chain(["oversized request"]) {
+        let about = |line: &&Value| line["reason"] == reason && line["level"] == "WARN";
+        let lines: Vec<&Value> = lines.iter().filter(about).collect();
+        let [line] = lines[..] else {
+            panic!("{} lines about {reason}:\n{log}", lines.len());
+        };
+        assert_eq!(line["member"], name.as_str(), "{line}");
+        assert_eq!(
+            line["peer"],
+            Peer::id_of(federation, SELF).to_string(),
+            "{line}"
+        );
+    }
+    let shown = federation.on(1, &["peers", "show", name]).expect(0).stdout;
+    for part in [
+        "4 × wrong signature",
+        "1 × stranger",
+        "1 × replayed",
+        "1 × oversized request",
+    ] {
+        assert!(shown.contains(part), "{part:?} is missing in\n{shown}");
+    }
+    let all = engine.values().filter_map(Value::as_u64).sum::<u64>() + 1;
+    let human = federation.on(1, &["status"]).expect(0).stdout;
+    assert!(human.contains(&format!("{all} refused")), "{human}");
 }
 
 /// A running factory with two towers, the test being the third; as much of the ledger as a fetch can carry.

@@ -2,6 +2,8 @@
 //! alone, and what a human accepted stays accepted.
 #![allow(clippy::unwrap_used)] // helpers of tests may unwrap as tests do
 
+use belfry_node::store::Layout;
+use belfry_protocol::tlog::tile::Tile;
 use belfry_tests::federation::{FACTORY, Federation};
 use belfry_tests::process::copy;
 use belfry_tests::{Node, lines};
@@ -96,6 +98,13 @@ fn a_rollback_of_a_tower_is_judged_once() {
     // Whole tiles, in files that the old database does not know.
     federation.append(700);
     federation.settled(federation.towers());
+    let mirror = Layout::new(dir).mirror_root(&federation.nodes[FACTORY].name);
+    let second = mirror.tile(Tile {
+        level: 0,
+        index: 1,
+        width: 256,
+    });
+    let _ = federation.wait(1, "has tiles in files", |_| second.exists());
     federation.stop(1);
     roll_back(dir, &old);
     federation.start(1);

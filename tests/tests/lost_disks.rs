@@ -26,7 +26,7 @@ fn kinds(entries: &[Vec<u8>]) -> Vec<String> {
 fn went_forward(federation: &Federation, before: &[Vec<u8>]) {
     let log = federation.log(FACTORY);
     assert!(
-        log.contains("ALARM") && log.contains("FastForward"),
+        log.contains("ALARM") && log.contains("fast-forward"),
         "{log}"
     );
     let size = federation.settled(federation.towers());

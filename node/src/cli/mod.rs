@@ -34,7 +34,10 @@ mod wait;
 
 pub use args::Cli;
 pub(crate) use erase::commitment;
-pub(crate) use status::{describe as describe_status, describe_member, describe_network};
+pub(crate) use status::{
+    describe as describe_status, describe_alarms, describe_bans, describe_end, describe_member,
+    describe_network,
+};
 
 use crate::exit::{Code, Failure};
 use args::{AuditCommand, Command, ConfigCommand, KeyCommand, LedgerCommand, TokenCommand};

@@ -130,7 +130,8 @@ fn describe(peer: &Value) -> Vec<String> {
         }
         if let Some(error) = text(peer, "/dial/error") {
             let failures = number(peer, "/dial/failures");
-            line("last dial", format!("{error} ({failures} failures)"));
+            let tried = error.lines().collect::<Vec<_>>().join("\n           ");
+            line("last dial", format!("{tried} ({failures} failures)"));
             line(
                 "do",
                 "check that it runs, and that one of its addresses can be reached from here"

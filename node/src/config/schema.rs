@@ -90,7 +90,8 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "log.filter",
-        default: "info",
+        // Every start applies the schemas of three databases, which is no news.
+        default: "info,refinery_core=warn",
         about: "what is logged, e.g. info or belfry=debug",
     },
     Key {

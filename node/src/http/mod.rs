@@ -7,12 +7,13 @@
 //! | [`entries`] | `POST /api/v1/entries`, `GET /api/v1/entries/{index}`, `GET /api/v1/receipts/{index}` |
 //! | [`operations`] | `/livez`, `/readyz`, `/metrics`, `/control/…` |
 //! | [`peers`] | `/control/peers…` |
-//! | [`network_metrics`] | the part of `/metrics` about a member's network |
+//! | [`network_metrics`], [`member_metrics`] | the parts of `/metrics` about a member's network, and where it stands |
 //! | [`stage`] | when an append is answered |
 //! | [`auth`], [`problem`], [`state`], [`stream`] | tokens, errors, what handlers share, request bodies |
 
 mod auth;
 mod entries;
+mod member_metrics;
 mod network_metrics;
 mod operations;
 mod peers;

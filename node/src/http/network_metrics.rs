@@ -192,25 +192,10 @@ mod tests {
         traffic.net.refused.insert("lobby full", 5);
         traffic.net.quota.insert("entries", 2);
         traffic.verifier_dropped = 7;
-        let engine = Status {
-            phase: "active".to_owned(),
-            appends: true,
-            acked: 0,
-            incarnation: 1,
-            peers: Vec::new(),
-            mirrors: Vec::new(),
-            refused: vec![("hello", 1)],
-            quorum: None,
-            towers_connected: 0,
-            waits_for: Vec::new(),
-            wall_steps: 2,
-            nonces: belfry_protocol::engine::nonces::Counts {
-                stream_replayed: 4,
-                ..Default::default()
-            },
-            restoring: Vec::new(),
-            needs_serial: false,
-        };
+        let mut engine = crate::member::testing::status("active");
+        engine.refused = vec![("hello", 1)];
+        engine.wall_steps = 2;
+        engine.nonces.stream_replayed = 4;
         for _ in 0..2 {
             metrics.update(&traffic, Some(&engine));
         }

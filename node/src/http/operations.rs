@@ -22,28 +22,47 @@ pub(super) async fn livez() -> &'static str {
     "ok\n"
 }
 
-pub(super) async fn readyz(State(door): State<Door>) -> Response {
+/// Ready is what takes entries. A factory without a quorum of towers does, and says that nothing is signed meanwhile.
+pub(super) async fn readyz(State(door): State<Door>) -> Result<Response, Problem> {
     let running = door.app.node.writer().is_running();
-    let ended = || Some("the writer thread ended".to_owned());
-    let stopped = if running {
-        door.app.node.published().stopped
-    } else {
-        ended()
-    };
-    match (door.app.ready.load(Ordering::Relaxed), stopped) {
-        (true, None) if !door.app.node.published().appends => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "recovering: asking the towers what they know\n",
-        )
-            .into_response(),
-        (true, None) => (StatusCode::OK, "ready\n").into_response(),
-        (_, Some(why)) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("the ledger stopped: {why}\n"),
-        )
-            .into_response(),
-        (false, None) => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response(),
+    let now = door.app.node.published();
+    let ended = || "the writer thread ended".to_owned();
+    let stopped = now.stopped.or_else(|| (!running).then(ended));
+    if let Some(why) = stopped {
+        return Ok(not_ready(&format!("the ledger stopped: {why}")));
     }
+    if !door.app.ready.load(Ordering::Relaxed) {
+        return Ok(not_ready("stopping"));
+    }
+    let app = Arc::clone(&door.app);
+    let successor =
+        blocking(move || Ok(app.with_reader(|reader| Ok(reader.successor()?))?)).await?;
+    if let Some(successor) = successor {
+        return Ok(not_ready(&format!("retired: {successor} goes on instead")));
+    }
+    let engine = engine_status(&door.app).await;
+    if !now.appends {
+        let why = match engine {
+            Some(status) if status.phase != "recovering" => {
+                format!("{}; no entries are taken", status.phase)
+            }
+            _ => "recovering: asking the towers what they know".to_owned(),
+        };
+        return Ok(not_ready(&why));
+    }
+    let text = match engine.and_then(|status| Some((status.towers_connected, status.quorum?))) {
+        Some((connected, quorum)) if connected < quorum.needed => format!(
+            "ready; the quorum is lost: {connected} of {} towers are connected and {} are needed, so entries are taken and \
+             not signed\n",
+            quorum.towers, quorum.needed
+        ),
+        _ => "ready\n".to_owned(),
+    };
+    Ok((StatusCode::OK, text).into_response())
+}
+
+fn not_ready(why: &str) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response()
 }
 
 pub(super) async fn metrics(State(door): State<Door>) -> Response {
@@ -64,11 +83,12 @@ async fn engine_status(app: &Arc<App>) -> Option<Status> {
 
 pub(super) async fn status(State(door): State<Door>) -> Result<axum::Json<Value>, Problem> {
     let app = Arc::clone(&door.app);
-    let (head, incarnation) =
-        blocking(
-            move || Ok(app.with_reader(|reader| Ok((reader.head()?, reader.incarnation()?)))?),
-        )
-        .await?;
+    let (head, incarnation, successor) = blocking(move || {
+        Ok(app.with_reader(|reader| {
+            Ok((reader.head()?, reader.incarnation()?, reader.successor()?))
+        })?)
+    })
+    .await?;
     let mut shown = crate::cli::describe_status(&door.app.node.config, &head, incarnation, true);
     let app = Arc::clone(&door.app);
     if door.app.node.membership().is_some()
@@ -76,13 +96,15 @@ pub(super) async fn status(State(door): State<Door>) -> Result<axum::Json<Value>
     {
         crate::cli::describe_member(&mut shown, &status);
     }
-    if let Some(traffic) = door
-        .app
-        .node
-        .membership()
-        .and_then(|(_, link)| link.traffic())
-    {
-        crate::cli::describe_network(&mut shown, &traffic);
+    crate::cli::describe_end(&mut shown, successor);
+    if let Some((_, link)) = door.app.node.membership() {
+        crate::cli::describe_alarms(&mut shown, &link.alarms());
+        if let Some(bans) = link.bans() {
+            crate::cli::describe_bans(&mut shown, &bans);
+        }
+        if let Some(traffic) = link.traffic() {
+            crate::cli::describe_network(&mut shown, &traffic);
+        }
     }
     Ok(axum::Json(shown))
 }

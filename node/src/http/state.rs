@@ -1,5 +1,6 @@
 //! What handlers share: the node, readers, presses, tokens and counters.
 
+use super::member_metrics::MemberMetrics;
 use super::network_metrics::NetworkMetrics;
 use crate::exit::Failure;
 use crate::node::Node;
@@ -37,6 +38,7 @@ pub(crate) struct Metrics {
     flushed: Gauge,
     commits: Counter,
     network: NetworkMetrics,
+    member: MemberMetrics,
 }
 
 impl Metrics {
@@ -66,8 +68,10 @@ impl Metrics {
             commits.clone(),
         );
         let network = NetworkMetrics::new(&mut registry);
+        let member = MemberMetrics::new(&mut registry);
         Self {
             network,
+            member,
             registry,
             requests,
             size,
@@ -88,6 +92,7 @@ impl Metrics {
             .inc_by(now.commits.saturating_sub(self.commits.get()));
         if let Some(traffic) = node.membership().and_then(|(_, link)| link.traffic()) {
             self.network.update(&traffic, engine);
+            self.member.update(engine, &traffic.alarms);
         }
         let mut text = String::new();
         // Writing to a string cannot fail.

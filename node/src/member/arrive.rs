@@ -35,6 +35,7 @@ pub(super) async fn deliver(bound: Bound, pool: Pool, mut arriving: mpsc::Receiv
                 }
             }
             _ = look.tick() => {
+                bound.say_owed();
                 for ban in bound.bans.ended(clock::wall()) {
                     // Without room it is tried again at the next look.
                     let lifted = ban.peer.parse().is_ok_and(|peer| {
@@ -72,11 +73,11 @@ async fn arrived(bound: &Bound, pool: &Pool, event: NetEvent) {
 fn translate(bound: &Bound, event: NetEvent) -> Option<(PeerId, Input)> {
     match event {
         // A stranger's hello is answered all the same; it takes no place among the members that the engine remembers.
-        NetEvent::Up { peer, .. } if !bound.others.contains(&peer) => {
+        NetEvent::Up { peer, .. } if bound.name_of(&peer).is_none() => {
             tracing::debug!(%peer, "a stranger is in the lobby");
             None
         }
-        NetEvent::Down { peer, .. } if !bound.others.contains(&peer) => None,
+        NetEvent::Down { peer, .. } if bound.name_of(&peer).is_none() => None,
         NetEvent::Up { peer, dialed, .. } => {
             let input = Input::PeerUp {
                 peer: peer.to_string(),
@@ -85,7 +86,8 @@ fn translate(bound: &Bound, event: NetEvent) -> Option<(PeerId, Input)> {
             Some((peer, input))
         }
         NetEvent::Down { peer, reason } => {
-            tracing::info!(%peer, %reason, "a peer is gone");
+            let member = bound.name_of(&peer);
+            tracing::info!(%peer, member, %reason, "a peer is gone");
             let input = Input::PeerDown {
                 peer: peer.to_string(),
             };
@@ -127,7 +129,8 @@ fn translate(bound: &Bound, event: NetEvent) -> Option<(PeerId, Input)> {
             peer, id, result, ..
         } => {
             if let Err(why) = &result {
-                tracing::debug!(%peer, ?why, "a request was not answered");
+                let member = bound.name_of(&peer);
+                tracing::debug!(%peer, member, ?why, "a request was not answered");
             }
             let input = Input::Response {
                 id,
@@ -165,11 +168,23 @@ fn translate(bound: &Bound, event: NetEvent) -> Option<(PeerId, Input)> {
             None
         }
         NetEvent::DialFailed { peer, error } => {
-            tracing::debug!(%peer, %error, "dial failed");
+            let member = bound.name_of(&peer);
+            tracing::debug!(%peer, member, %error, "dial failed");
             None
         }
-        NetEvent::Refused { peer, why } => {
-            tracing::warn!(?peer, why, "the network refused");
+        NetEvent::Refused { peer, address, why } => {
+            if let Some(left_out) = bound.say_of(peer.as_ref(), why) {
+                let member = peer.as_ref().and_then(|peer| bound.name_of(peer));
+                let peer = peer.map(tracing::field::display);
+                tracing::warn!(
+                    peer,
+                    member,
+                    address,
+                    reason = why,
+                    left_out,
+                    "the network refused"
+                );
+            }
             None
         }
         NetEvent::Subscribed { .. } => None,
@@ -180,7 +195,7 @@ fn translate(bound: &Bound, event: NetEvent) -> Option<(PeerId, Input)> {
 mod tests {
     use super::super::bans::Bans;
     use super::super::lobby::Lobby;
-    use super::super::peers_of;
+    use super::super::names_of;
     use super::super::testing::found;
     use super::super::verify::Snapshot;
     use super::*;
@@ -196,7 +211,7 @@ mod tests {
         let config = NetConfig::new(Zeroizing::new([1; 32]), "0123abcd".to_owned());
         let (events, _reader) = mpsc::channel(1);
         let (net, _task) = net::start(config, events).unwrap();
-        let members = peers_of(&founded.federation, net.local_peer());
+        let local = net.local_peer();
         let manifest = founded.file.clone().into_bytes();
         let bound = Bound {
             net,
@@ -212,7 +227,8 @@ mod tests {
                 manifest,
                 Snapshot::default(),
             )),
-            others: Arc::new(members.iter().map(|(peer, _)| *peer).collect()),
+            others: Arc::new(names_of(&founded.federation, local)),
+            repeats: Arc::default(),
             dropped: Arc::default(),
             renew: Arc::new(|_| unreachable!("no keys are made")),
         };

@@ -1,8 +1,10 @@
 //! Between the engine on the writer thread and the network on its own: what the engine says goes out here. Drops what does
 //! not fit a queue, because peers ask again; never waits on the writer thread.
 
+use super::alarms::{Alarms, Told};
 use super::bans::Bans;
 use super::lobby::Lobby;
+use super::repeats::Repeats;
 use super::serving;
 use super::verify::{PoolCounts, Snapshot};
 use crate::exit::Failure;
@@ -16,9 +18,10 @@ use belfry_protocol::engine::federation::members::Members;
 use belfry_protocol::engine::federation::{Free, Promise, Protocol, Topic, Verdict};
 use belfry_protocol::engine::store::Place;
 use belfry_protocol::wire::v1::Get;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 use tokio::sync::Notify;
 
 /// Answers with entries that are being read at once.
@@ -34,6 +37,8 @@ const UNSENT: usize = 1_024;
 pub struct Link {
     pub(super) bound: Arc<Mutex<Option<Bound>>>,
     pub(super) members: Snapshot,
+    /// Also of what happened before the network was there.
+    alarms: Arc<Alarms>,
 }
 
 /// The way to a network that runs.
@@ -48,8 +53,10 @@ pub(super) struct Bound {
     pub(super) bans: Arc<Bans>,
     pub(super) pool: Arc<PoolCounts>,
     pub(super) lobby: Arc<Lobby>,
-    /// The other members, by transport id.
-    pub(super) others: Arc<HashSet<PeerId>>,
+    /// Names of the other members, by transport id.
+    pub(super) others: Arc<BTreeMap<PeerId, String>>,
+    /// What the log said of them lately.
+    pub(super) repeats: Arc<Repeats>,
     /// Commands that found no room.
     pub(super) dropped: Arc<AtomicU64>,
     /// Makes new keys; blocks.
@@ -117,6 +124,12 @@ impl Link {
         self.bound().map(|bound| bound.bans)
     }
 
+    /// The newest alarms since the start, oldest first.
+    #[must_use]
+    pub fn alarms(&self) -> Vec<Told> {
+        self.alarms.newest()
+    }
+
     /// What passed between engine and network so far, once the network runs.
     #[must_use]
     pub fn traffic(&self) -> Option<Traffic> {
@@ -126,6 +139,7 @@ impl Link {
             verifier_dropped: bound.pool.dropped.load(Ordering::Relaxed),
             verifier_waited: bound.pool.waited.load(Ordering::Relaxed),
             commands_dropped: bound.dropped.load(Ordering::Relaxed),
+            alarms: self.alarms.counts(),
         })
     }
 }
@@ -141,9 +155,61 @@ pub struct Traffic {
     pub verifier_waited: u64,
     /// What the engine said and the transport had no room for.
     pub commands_dropped: u64,
+    /// Alarms, by kind.
+    pub alarms: net::Tally,
 }
 
 impl Bound {
+    /// What the manifest calls a peer, if it is a member.
+    pub(super) fn name_of(&self, peer: &PeerId) -> Option<&str> {
+        self.others.get(peer).map(String::as_str)
+    }
+
+    /// The same for a transport id as the engine writes it.
+    fn name_at(&self, peer: &str) -> Option<&str> {
+        self.name_of(&peer.parse().ok()?)
+    }
+
+    /// How many lines about this peer and reason were left out before this one, if one is to be said now.
+    pub(super) fn say_of(&self, peer: Option<&PeerId>, why: &'static str) -> Option<u64> {
+        let member = peer.filter(|peer| self.others.contains_key(*peer));
+        self.repeats.say(member.copied(), why, Instant::now())
+    }
+
+    /// Says what was left out of the log and is due.
+    pub(super) fn say_owed(&self) {
+        for (peer, why, left_out) in self.repeats.owed(Instant::now()) {
+            let member = peer.as_ref().and_then(|peer| self.name_of(peer));
+            let peer = peer.map(tracing::field::display);
+            tracing::warn!(
+                peer,
+                member,
+                reason = why,
+                left_out,
+                "refused more of the same"
+            );
+        }
+    }
+
+    fn refused(&self, peer: &str, why: &'static str, relayed: bool) {
+        let Some(left_out) = self.say_of(peer.parse().ok().as_ref(), why) else {
+            return;
+        };
+        let member = self.name_at(peer);
+        if relayed {
+            tracing::warn!(%peer, member, reason = why, left_out, "refused gossip that this peer passed on");
+        } else {
+            tracing::warn!(%peer, member, reason = why, left_out, "refused a message");
+        }
+    }
+
+    fn hello_failed(&self, peer: &str, why: &str) {
+        if let Some(left_out) = self.say_of(peer.parse().ok().as_ref(), "hello failed") {
+            let member = self.name_at(peer);
+            tracing::warn!(%peer, member, %why, left_out, "hello failed");
+        }
+    }
+
     pub(super) fn send(&self, command: NetCommand) {
         if self.net.try_send(command).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
@@ -244,13 +310,15 @@ impl Outlet for Link {
                 }
             }
             Free::Admit { peer } => {
-                tracing::info!(%peer, "a member said hello");
+                let member = bound.name_at(&peer);
+                tracing::info!(%peer, member, "a member said hello");
                 if let Ok(peer) = peer.parse() {
                     bound.send(NetCommand::Admit(peer));
                 }
             }
+            Free::Refused { peer, why, relayed } => bound.refused(&peer, why, relayed),
             Free::Disconnect { peer, why } => {
-                tracing::warn!(%peer, %why, "hello failed");
+                bound.hello_failed(&peer, &why);
                 if let Ok(peer) = peer.parse() {
                     bound.send(NetCommand::Disconnect { peer });
                 }
@@ -260,7 +328,7 @@ impl Outlet for Link {
 
     fn promise(&mut self, output: Promise) {
         if let Promise::Alarm(alarm) = &output {
-            tracing::error!(?alarm, "ALARM");
+            self.alarms.tell(alarm);
         }
         let Some(bound) = self.bound() else { return };
         match output {

@@ -7,7 +7,8 @@ use super::cost;
 use super::link::{Bound, Link};
 use super::lobby::Lobby;
 use super::verify::{self, Pool, PoolCounts};
-use super::{MAX_FRAME, Renewer, peers_of};
+use super::watch;
+use super::{MAX_FRAME, Renewer, names_of, peers_of};
 use crate::exit::{Code, Failure};
 use crate::net::{self, NetCommand, NetConfig, NetHandle};
 use crate::node::Node;
@@ -92,7 +93,8 @@ pub fn connect(
         unsent: Arc::default(),
         bans,
         lobby: Arc::new(lobby),
-        others: Arc::new(members.iter().map(|(peer, _)| *peer).collect()),
+        others: Arc::new(names_of(federation, net.local_peer())),
+        repeats: Arc::default(),
         pool: Arc::clone(&counts),
         dropped: Arc::default(),
         renew: Arc::new(move |log_from_size| renewer.renew_and_say(log_from_size)),
@@ -109,9 +111,10 @@ pub fn connect(
         &counts,
     )?;
     let delivery = tokio::spawn(arrive::deliver(bound, pool, arriving));
+    let watching = tokio::spawn(watch::watch(net.clone(), node.writer().clone()));
     Ok(Network {
         net,
-        tasks: vec![task, delivery],
+        tasks: vec![task, delivery, watching],
         verifiers,
     })
 }

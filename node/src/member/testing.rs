@@ -2,7 +2,9 @@
 
 use belfry_keys::{CreateOptions, KeyDir, NodeKeys, Protection};
 use belfry_protocol::cert::{Scope, certificate_hash};
+use belfry_protocol::engine::federation::Status;
 use belfry_protocol::engine::federation::members::Members;
+use belfry_protocol::engine::nonces::Counts;
 use belfry_protocol::manifest::{
     DEFAULT_VALIDITY_SECONDS, Federation, Limits, Manifest, Member, Quorum, SignedManifest,
     signing_text, smallest_amendment,
@@ -130,4 +132,25 @@ impl Founded {
 /// A frame of sync 1.0.
 pub(crate) fn frame(kind: Kind, payload: &[u8]) -> Vec<u8> {
     Frame::encode(Version::V1_0, kind.number(), payload)
+}
+
+/// How far an engine in this phase is, with nothing to show.
+pub(crate) fn status(phase: &str) -> Status {
+    Status {
+        phase: phase.to_owned(),
+        successor: None,
+        appends: true,
+        acked: 0,
+        incarnation: 1,
+        peers: Vec::new(),
+        mirrors: Vec::new(),
+        refused: Vec::new(),
+        quorum: None,
+        towers_connected: 0,
+        waits_for: Vec::new(),
+        wall_steps: 0,
+        nonces: Counts::default(),
+        restoring: Vec::new(),
+        needs_serial: false,
+    }
 }

@@ -288,6 +288,8 @@ pub enum NetEvent {
     Refused {
         /// Who, where known.
         peer: Option<PeerId>,
+        /// From where, if it was a connection.
+        address: Option<String>,
         /// Why; a fixed set of texts, fit for a metric's label.
         why: &'static str,
     },

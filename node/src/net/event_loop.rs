@@ -114,11 +114,26 @@ impl EventLoop {
 
     /// Whoever knocks cannot fill the caller's queue: while it is full, refusals are only logged.
     pub(super) fn refused(&mut self, peer: Option<PeerId>, why: &'static str) {
-        tracing::debug!(peer = peer.map(tracing::field::display), why, "refused");
+        self.refused_at(peer, None, why);
+    }
+
+    /// The same for a connection from an address.
+    pub(super) fn refused_at(
+        &mut self,
+        peer: Option<PeerId>,
+        address: Option<String>,
+        why: &'static str,
+    ) {
+        tracing::debug!(
+            peer = peer.map(tracing::field::display),
+            address,
+            why,
+            "refused"
+        );
         let member = peer.filter(|peer| self.peers.members.contains(peer));
         self.counters.refused(member, why);
         if self.outbox.is_empty() {
-            self.emit(NetEvent::Refused { peer, why });
+            self.emit(NetEvent::Refused { peer, address, why });
         } else {
             self.counters.outbox_dropped();
         }

@@ -42,6 +42,11 @@ impl NetHandle {
         self.commands.send(command).await.map_err(|error| error.0)
     }
 
+    /// Waits until the transport has stopped.
+    pub async fn closed(&self) {
+        self.commands.closed().await;
+    }
+
     /// What happened so far, in numbers.
     #[must_use]
     pub fn counters(&self) -> &Counters {

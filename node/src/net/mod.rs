@@ -9,6 +9,7 @@
 //! | `behaviour` | how the libp2p protocols are put together |
 //! | `codec` | frames of requests and responses |
 //! | `door` | which connections come into being: bans, lobby places, duplicates |
+//! | `dial_error` | why a dial failed, in words |
 //! | `gate` | gossip and sync stay shut for a peer until it is admitted |
 //! | `peers`, `members` | sessions, and whom to dial when: plain state, time is an argument |
 //! | `requests` | which answer belongs to which question |
@@ -28,6 +29,7 @@ pub mod api;
 mod behaviour;
 mod codec;
 mod counters;
+mod dial_error;
 mod door;
 mod event_loop;
 mod fair;

@@ -6,13 +6,16 @@ use std::time::{Duration, Instant};
 use libp2p::core::ConnectedPoint;
 use libp2p::gossipsub::{self, MessageAcceptance};
 use libp2p::request_response::{self, Message};
-use libp2p::swarm::{ConnectionId, DialError, ListenError, SwarmEvent};
-use libp2p::{PeerId, connection_limits, identify, mdns, memory_connection_limits, ping, relay};
+use libp2p::swarm::{ConnectionId, ListenError, SwarmEvent};
+use libp2p::{
+    Multiaddr, PeerId, connection_limits, identify, mdns, memory_connection_limits, ping, relay,
+};
 
 use super::api::{GossipId, InboundId, NetEvent, Protocol, RequestFailure};
 use super::behaviour::{BehaviourEvent, MembersOnlyEvent};
 use super::codec::{Frame, TooLong};
 use super::counters::{GOSSIP, label};
+use super::dial_error::{describe, is_duplicate};
 use super::door::Refusal;
 use super::event_loop::EventLoop;
 use super::gate::GateEvent;
@@ -52,9 +55,12 @@ impl EventLoop {
                 );
                 self.connection_closed(peer_id, connection_id, reason);
             }
-            SwarmEvent::IncomingConnectionError { peer_id, error, .. } => {
-                self.not_let_in(peer_id, &error)
-            }
+            SwarmEvent::IncomingConnectionError {
+                peer_id,
+                send_back_addr,
+                error,
+                ..
+            } => self.not_let_in(peer_id, &send_back_addr, &error),
             SwarmEvent::OutgoingConnectionError {
                 peer_id: Some(peer),
                 error,
@@ -202,7 +208,7 @@ impl EventLoop {
         }
     }
 
-    fn not_let_in(&mut self, peer: Option<PeerId>, error: &ListenError) {
+    fn not_let_in(&mut self, peer: Option<PeerId>, from: &Multiaddr, error: &ListenError) {
         let why = match error {
             ListenError::Denied { cause } => {
                 if let Some(refusal) = cause.downcast_ref::<Refusal>() {
@@ -228,7 +234,7 @@ impl EventLoop {
             ListenError::LocalPeerId { .. } => "our own transport key",
             _ => "handshake failed",
         };
-        self.refused(peer, why);
+        self.refused_at(peer, Some(from.to_string()), why);
     }
 
     fn duplicate(&mut self, peer: Option<PeerId>) {
@@ -411,24 +417,5 @@ impl EventLoop {
             }
             gossipsub::Event::Unsubscribed { .. } => {}
         }
-    }
-}
-
-/// Our own dial met a connection that came in meanwhile: nothing failed.
-fn is_duplicate(error: &DialError) -> bool {
-    let DialError::Denied { cause } = error else {
-        return false;
-    };
-    cause.downcast_ref::<Refusal>() == Some(&Refusal::Duplicate)
-}
-
-/// libp2p's own text does not say what a denial was about.
-fn describe(error: &DialError) -> String {
-    match error {
-        DialError::Denied { cause } => match cause.downcast_ref::<Refusal>() {
-            Some(refusal) => refusal.to_string(),
-            None => format!("denied by a limit: {cause:?}"),
-        },
-        error => error.to_string(),
     }
 }

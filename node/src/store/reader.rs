@@ -94,6 +94,15 @@ impl Reader {
         Ok(record.and_then(|bytes| bytes.try_into().ok().map(u64::from_be_bytes)))
     }
 
+    /// Who goes on in place of the own ledger, if it was retired.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn successor(&self) -> Result<Option<String>> {
+        let record = read_record(&self.connection, Record::Retired)?;
+        Ok(record.map(|name| String::from_utf8_lossy(&name).into_owned()))
+    }
+
     /// Size and note of the newest signed digest.
     ///
     /// # Errors

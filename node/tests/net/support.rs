@@ -145,7 +145,7 @@ impl Node {
 
     pub(crate) async fn refused(&mut self, wanted: &str) -> Option<PeerId> {
         self.until(|event| match event {
-            NetEvent::Refused { peer, why } if *why == wanted => Some(*peer),
+            NetEvent::Refused { peer, why, .. } if *why == wanted => Some(*peer),
             _ => None,
         })
         .await

@@ -90,7 +90,8 @@ fn what_was_appended_before_a_retirement_is_signed_after_a_restart() {
     world.start(0);
     world.run_ms(1_000);
     let phase = world.status(0).phase;
-    assert!(phase.starts_with("stopped: retired"), "{phase}");
+    assert!(phase.contains(SUCCESSOR), "{phase}");
+    assert!(!world.status(0).appends);
 }
 
 #[test]

@@ -414,7 +414,7 @@ impl World {
                     }
                 }
             }
-            Free::Verdict { .. } | Free::Admit { .. } => {}
+            Free::Verdict { .. } | Free::Admit { .. } | Free::Refused { .. } => {}
         }
     }
 

@@ -192,7 +192,10 @@ fn member(running: &Running<'_>, seen: &Seen, member: &Member) -> Value {
             "next_ms": dial.next.map(|next| u64::try_from(next.as_millis()).unwrap_or(u64::MAX)),
         });
     }
-    let refused = running.net.counters().refused_by(&peer);
+    let mut refused = running.net.counters().refused_by(&peer);
+    for (why, count) in engine.into_iter().flat_map(|peer| &peer.refusals) {
+        *refused.entry(why).or_default() += count;
+    }
     value["refused"] = json!(refused);
     let bans = running.bans.all();
     if let Some(banned) = bans.iter().find(|ban| ban.peer == member.peer) {

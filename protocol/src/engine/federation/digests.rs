@@ -10,7 +10,7 @@ use crate::engine::store::{Record, StoreError, Transaction};
 use crate::note::{SignatureLine, SignedNote, VerifierKey};
 use crate::wire::v1::Kind;
 
-/// Pause before an unanswered digest is sent again, in microseconds.
+/// Pause before a digest that is unanswered or was refused is sent again, in microseconds.
 const AGAIN_US: u64 = 1_000_000;
 /// An acknowledged digest that is this old is acked again, in microseconds.
 const REACK_US: u64 = 45_000_000;
@@ -56,7 +56,9 @@ impl<T: Transaction> Turn<'_, '_, T> {
             let Some(peer) = self.connection(tower).map(str::to_owned) else {
                 continue;
             };
-            let pause = if acked { REACK_US } else { AGAIN_US };
+            // One that refused it catches up: asked again soon, it acks, and `status` shows no old refusal.
+            let rests = acked && self.v.factory.refused_by(tower).is_none();
+            let pause = if rests { REACK_US } else { AGAIN_US };
             let due = match self.v.factory.digests.get(&tower) {
                 Some((sent, at)) => *sent < size || now >= at.saturating_add(pause),
                 None => true,

@@ -73,24 +73,29 @@ impl<T: Transaction> Turn<'_, '_, T> {
     }
 
     /// Gossip: judged by content alone.
-    pub(super) fn gossiped(&mut self, topic: Topic, bytes: &[u8]) -> Result<Verdict, Stop> {
-        let Ok((kind, payload)) = frame(bytes) else {
-            return Ok(Verdict::Reject);
+    pub(super) fn gossiped(
+        &mut self,
+        topic: Topic,
+        bytes: &[u8],
+    ) -> Result<(Verdict, Option<Bad>), Stop> {
+        let (kind, payload) = match frame(bytes) {
+            Ok(frame) => frame,
+            Err(bad) => return Ok((Verdict::Reject, Some(bad))),
         };
+        match self.judge_gossip(topic, kind, payload) {
+            Ok(verdict) => Ok((verdict, None)),
+            Err(Stop::Bad(bad)) => Ok((verdict_of(bad), Some(bad))),
+            Err(stop) => Err(stop),
+        }
+    }
+
+    fn judge_gossip(&mut self, topic: Topic, kind: Kind, payload: &[u8]) -> Result<Verdict, Stop> {
         match (topic, kind) {
-            (Topic::Digests, Kind::Digest) => match self.digest_gossiped(payload) {
-                Err(Stop::Bad(bad)) => Ok(verdict_of(bad)),
-                other => other,
-            },
+            (Topic::Digests, Kind::Digest) => self.digest_gossiped(payload),
             (Topic::Acks, Kind::Heads) => {
-                let Ok(heads) = super::messages::body::<Heads>(payload) else {
-                    return Ok(Verdict::Reject);
-                };
+                let heads = super::messages::body::<Heads>(payload)?;
                 for note in heads.notes.as_slice() {
-                    match self.digest_gossiped(note.as_slice()) {
-                        Err(Stop::Bad(bad)) => return Ok(verdict_of(bad)),
-                        other => other?,
-                    };
+                    self.digest_gossiped(note.as_slice())?;
                 }
                 Ok(Verdict::Accept)
             }

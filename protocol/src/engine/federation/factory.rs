@@ -119,6 +119,7 @@ impl Factory {
     pub(super) fn disconnected(&mut self, member: MemberIx) {
         self.sent.remove(&member);
         self.digests.remove(&member);
+        self.refused.remove(&member);
     }
 
     /// Whether towers watch this node's ledger.

@@ -158,10 +158,12 @@ impl<T: Transaction> Turn<'_, '_, T> {
 
     fn refuse_peer(&mut self, peer: &str, why: Goodbye) {
         let shown = format!("we refused it: {}", why.reason());
-        if let Some(member) = self.settings.members.by_peer(peer) {
+        let member = self.settings.members.by_peer(peer);
+        if let Some(member) = member {
             self.v.goodbyes.insert(member, shown.clone());
         }
-        *self.v.refused.entry("hello").or_default() += 1;
+        // The runtime says why when it disconnects.
+        self.v.refused.count(member, "hello");
         self.out.free(Free::Disconnect {
             peer: peer.to_owned(),
             why: shown,

@@ -214,6 +214,15 @@ pub enum Free {
         /// Transport id.
         peer: String,
     },
+    /// A message was given up: for the log.
+    Refused {
+        /// Transport id of who sent it, or passed it on.
+        peer: String,
+        /// Why; a fixed set of words.
+        why: &'static str,
+        /// Whether it was gossip, which somebody else may have written.
+        relayed: bool,
+    },
     /// Close the connection once pending answers are out.
     Disconnect {
         /// Transport id.
@@ -266,8 +275,10 @@ pub enum Alarm {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
     /// `recovering`, `adopting`, `preparing`, `active` or `stopped: …`; without a factory's role `restoring` or `asking`,
-    /// then `tower`.
+    /// then `tower`; `retired, its successor is …` where the ledger ended.
     pub phase: String,
+    /// Who goes on in place of this node's ledger, if it was retired.
+    pub successor: Option<String>,
     /// Whether appends are taken.
     pub appends: bool,
     /// Size of the newest acknowledged digest.
@@ -311,6 +322,8 @@ pub struct PeerStatus {
     pub goodbye: Option<String>,
     /// Why it refused the last prepare or digest, if it did.
     pub refused: Option<&'static str>,
+    /// Messages that it sent or passed on and that were refused, by reason.
+    pub refusals: Vec<(&'static str, u64)>,
 }
 
 /// One mirrored ledger.

@@ -254,7 +254,8 @@ impl<T: Transaction> Turn<'_, '_, T> {
         if replay != Replay::OldIncarnation || shown.is_empty() {
             return Err(Bad("replayed").into());
         }
-        *self.v.refused.entry("replayed").or_default() += 1;
+        let peer = self.settings.members.peer(from).to_owned();
+        self.given_up(Some((peer, false)), "replayed");
         let refusal = Refusal {
             reason: Reason::HigherIncarnation,
             held: 0,

@@ -16,10 +16,11 @@
 //! | [`certificates`] | chains of members that are away (R6) |
 //! | `fetch`, [`serve`] | catching up on entries, verified piece by piece |
 //! | `dispatch` | from frames to the rule that answers them |
-//! | `status` | how far the node is, for people |
+//! | `status`, `alarms`, `refusals` | how far the node is, what went wrong and what was refused, for people |
 //! | [`checks`], [`members`], `messages`, [`io`] | signatures, who is who, envelopes, inputs and outputs |
 
 mod acks;
+mod alarms;
 mod backlog;
 pub mod certificates;
 pub mod checks;
@@ -38,6 +39,7 @@ mod messages;
 pub mod mirror;
 mod own;
 mod recovery;
+mod refusals;
 mod resting;
 pub mod restored;
 pub mod serve;
@@ -97,7 +99,7 @@ struct Volatile {
     tower: marks::Tower,
     fetches: BTreeMap<String, fetch::Fetch>,
     goodbyes: BTreeMap<MemberIx, String>,
-    refused: BTreeMap<&'static str, u64>,
+    refused: refusals::Refusals,
     nonces: Counts,
     clock: clock::Clock,
     /// The keys changed: every peer is to hear of the new certificate.
@@ -231,7 +233,7 @@ impl Engine {
                 tower: marks::Tower::default(),
                 fetches: BTreeMap::new(),
                 goodbyes: BTreeMap::new(),
-                refused: BTreeMap::new(),
+                refused: refusals::Refusals::default(),
                 nonces: Counts::default(),
                 clock: clock::Clock::default(),
                 say_hello: false,
@@ -384,12 +386,13 @@ impl<T: Transaction> Turn<'_, '_, T> {
             Input::Request { id, .. } => Some(*id),
             _ => None,
         };
+        let sender = refusals::sender(self.v, &input);
         match self.take_message(input) {
             Ok(()) => self.own.tx.keep_savepoint(),
             Err(Stop::Bad(Bad(why))) => {
                 self.own.undo(mark)?;
                 self.out.roll_back(out);
-                *self.v.refused.entry(why).or_default() += 1;
+                self.given_up(sender, why);
                 if let Some(id) = answer_to {
                     self.out.free(Free::NoAnswer { id });
                 }
@@ -490,7 +493,10 @@ impl<T: Transaction> Turn<'_, '_, T> {
                 checks,
             } => {
                 self.checks = checks;
-                let verdict = self.gossiped(topic, &bytes)?;
+                let (verdict, bad) = self.gossiped(topic, &bytes)?;
+                if let Some(Bad(why)) = bad {
+                    self.given_up(Some((peer.clone(), true)), why);
+                }
                 self.out.free(Free::Verdict { id, peer, verdict });
                 Ok(())
             }

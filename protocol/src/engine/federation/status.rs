@@ -2,7 +2,7 @@
 
 use super::io::{self, Status};
 use super::{Engine, marks, mirror};
-use crate::engine::store::{StoreError, Transaction};
+use crate::engine::store::{Record, StoreError, Transaction};
 
 impl Engine {
     /// How far this node is, as of the last step.
@@ -26,6 +26,7 @@ impl Engine {
                 held: v.factory.held_by(member),
                 goodbye: v.goodbyes.get(&member).cloned(),
                 refused: v.factory.refused_by(member),
+                refusals: v.refused.of(member),
             })
             .collect();
         let all = mirror::Mirror::all(tx)?;
@@ -48,7 +49,13 @@ impl Engine {
             .collect();
         let waits_for = marks::waits_for(&self.settings, v);
         let asking = !waits_for.is_empty();
+        let successor = tx.record(Record::Retired)?;
+        let successor = successor.map(|name| String::from_utf8_lossy(&name).into_owned());
         let phase = match v.factory.phase_name() {
+            phase if successor.is_some() && is_at_its_end(&phase) => {
+                let successor = successor.as_deref().unwrap_or_default();
+                format!("retired, its successor is {successor}")
+            }
             // Until others told it what they saw, it acks nothing.
             tower if tower == "tower" && (needs_serial || !restoring.is_empty()) => {
                 "restoring".to_owned()
@@ -58,16 +65,13 @@ impl Engine {
         };
         Ok(Status {
             phase,
-            appends: v.factory.may_append(),
+            appends: v.factory.may_append() && successor.is_none(),
+            successor,
             acked: v.acked,
             incarnation: self.settings.incarnation.number,
             peers,
             mirrors,
-            refused: v
-                .refused
-                .iter()
-                .map(|(why, count)| (*why, *count))
-                .collect(),
+            refused: v.refused.all(),
             towers_connected: members
                 .towers_of(self.settings.me)
                 .filter(|tower| connected(*tower))
@@ -85,4 +89,9 @@ impl Engine {
             needs_serial,
         })
     }
+}
+
+/// Whether a factory whose ledger was retired does nothing else that is to be shown.
+fn is_at_its_end(phase: &str) -> bool {
+    phase == "active" || phase.starts_with("stopped: retired")
 }

@@ -76,7 +76,8 @@ impl<T: Transaction> Turn<'_, '_, T> {
             _ => None,
         };
         if let Some(wrong) = wrong {
-            *self.v.refused.entry(wrong).or_default() += 1;
+            let sender = self.connection(to).map(|peer| (peer.to_owned(), false));
+            self.given_up(sender, wrong);
         }
         let (Some(origin), Some(evidence)) =
             (Text::new(origin.to_owned()), Bytes::new(refusal.evidence))

@@ -1,0 +1,212 @@
+//! Says in the log what an operator waits for: a quorum that is lost or there again, a node that may sign, a tower that
+//! caught up. Looks at the engine once a second and decides nothing.
+
+use crate::net::NetHandle;
+use crate::writer::Writer;
+use belfry_protocol::engine::federation::Status;
+use std::collections::BTreeSet;
+use std::time::Duration;
+use tokio::time::MissedTickBehavior;
+
+/// How often it looks.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What is worth a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Change {
+    QuorumLost { connected: u32, needed: u32 },
+    QuorumThere { connected: u32, needed: u32 },
+    Phase { from: String, to: String },
+    TowerLacks { tower: String, why: &'static str },
+    TowerCaughtUp { tower: String, held: u64 },
+    CaughtUp { origin: String, held: u64 },
+}
+
+/// What was so at the last look.
+#[derive(Default)]
+struct Last {
+    quorum: bool,
+    phase: Option<String>,
+    /// Towers that refused what this node sent.
+    lacking: BTreeSet<String>,
+    /// Mirrored ledgers that were behind.
+    behind: BTreeSet<String>,
+}
+
+impl Last {
+    fn look(&mut self, status: &Status) -> Vec<Change> {
+        let mut changes = Vec::new();
+        if let Some(quorum) = &status.quorum {
+            let (connected, needed) = (status.towers_connected, quorum.needed);
+            let there = connected >= needed;
+            match (self.quorum, there) {
+                (true, false) => changes.push(Change::QuorumLost { connected, needed }),
+                (false, true) => changes.push(Change::QuorumThere { connected, needed }),
+                _ => {}
+            }
+            self.quorum = there;
+        }
+        if self.phase.as_ref() != Some(&status.phase) {
+            let to = status.phase.clone();
+            let from = self.phase.replace(to.clone()).unwrap_or_default();
+            changes.push(Change::Phase { from, to });
+        }
+        let mut lacking = BTreeSet::new();
+        for peer in status.peers.iter().filter(|peer| peer.connected) {
+            let (tower, was) = (peer.name.clone(), self.lacking.contains(&peer.name));
+            match peer.refused {
+                Some(why) => {
+                    lacking.insert(tower.clone());
+                    if !was {
+                        changes.push(Change::TowerLacks { tower, why });
+                    }
+                }
+                // One that was just dialled did not answer yet.
+                None if was && peer.held > 0 => {
+                    let held = peer.held;
+                    changes.push(Change::TowerCaughtUp { tower, held });
+                }
+                None => {}
+            }
+        }
+        self.lacking = lacking;
+        let mut behind = BTreeSet::new();
+        for mirror in &status.mirrors {
+            let origin = mirror.origin.clone();
+            if mirror.held < mirror.seen || status.restoring.contains(&origin) {
+                behind.insert(origin);
+            } else if self.behind.contains(&origin) {
+                let held = mirror.held;
+                changes.push(Change::CaughtUp { origin, held });
+            }
+        }
+        self.behind = behind;
+        changes
+    }
+}
+
+/// Looks until the network ends.
+pub(super) async fn watch(net: NetHandle, writer: Writer) {
+    let mut look = tokio::time::interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut last = Last::default();
+    loop {
+        tokio::select! {
+            () = net.closed() => return,
+            _ = look.tick() => {}
+        }
+        let asked = writer.clone();
+        let status = tokio::task::spawn_blocking(move || asked.status()).await;
+        match status {
+            Ok(Some(status)) => last.look(&status).into_iter().for_each(say),
+            Ok(None) if writer.is_running() => {}
+            _ => return,
+        }
+    }
+}
+
+fn say(change: Change) {
+    match change {
+        Change::QuorumLost { connected, needed } => tracing::warn!(
+            connected,
+            needed,
+            "the quorum of towers is lost: entries are taken, and nothing is signed before enough are connected"
+        ),
+        Change::QuorumThere { connected, needed } => {
+            tracing::info!(connected, needed, "a quorum of towers is connected");
+        }
+        Change::Phase { from, to } => match (from.as_str(), to.as_str()) {
+            (_, "active") => tracing::info!(from, "active: this factory takes entries and signs"),
+            ("asking" | "restoring", "tower") => tracing::info!(from, "this tower acks again"),
+            (_, stopped) if stopped.starts_with("stopped") => {
+                tracing::warn!(from, phase = to, "this node signs nothing any more");
+            }
+            ("", _) => tracing::info!(phase = to, "the phase at this start"),
+            _ => tracing::info!(from, phase = to, "the phase changed"),
+        },
+        Change::TowerLacks { tower, why } => {
+            tracing::info!(member = tower, why, "a tower does not ack what it is sent");
+        }
+        Change::TowerCaughtUp { tower, held } => {
+            tracing::info!(member = tower, held, "a tower has caught up");
+        }
+        Change::CaughtUp { origin, held } => {
+            tracing::info!(origin, held, "caught up with a ledger");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::status;
+    use super::*;
+    use belfry_protocol::engine::federation::io::{MirrorStatus, PeerStatus};
+    use belfry_protocol::manifest::Quorum;
+
+    fn tower(refused: Option<&'static str>) -> PeerStatus {
+        PeerStatus {
+            member: 1,
+            name: "north.example".to_owned(),
+            connected: true,
+            held: 44,
+            goodbye: None,
+            refused,
+            refusals: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_changed_is_said_once() {
+        let mut last = Last::default();
+        let mut now = status("recovering");
+        now.quorum = Quorum::smallest(3);
+        let phase = |from: &str, to: &str| Change::Phase {
+            from: from.to_owned(),
+            to: to.to_owned(),
+        };
+        assert_eq!(last.look(&now), [phase("", "recovering")], "a start");
+        now.towers_connected = 2;
+        now.phase = "active".to_owned();
+        now.peers = vec![tower(Some("it lacks earlier entries"))];
+        let changes = last.look(&now);
+        assert_eq!(changes.len(), 3, "{changes:?}");
+        assert_eq!(changes[1], phase("recovering", "active"));
+        assert_eq!(last.look(&now), []);
+        now.towers_connected = 1;
+        now.peers = vec![tower(None)];
+        let changes = last.look(&now);
+        assert!(
+            matches!(
+                changes[..],
+                [
+                    Change::QuorumLost {
+                        connected: 1,
+                        needed: 2
+                    },
+                    Change::TowerCaughtUp { held: 44, .. }
+                ]
+            ),
+            "{changes:?}"
+        );
+    }
+
+    #[test]
+    fn a_tower_says_when_it_has_caught_up() {
+        let mut last = Last::default();
+        let mut now = status("restoring");
+        now.restoring = vec!["shop.example".to_owned()];
+        now.mirrors = vec![MirrorStatus {
+            origin: "shop.example".to_owned(),
+            held: 3,
+            tail: 3,
+            seen: 9,
+            acked: 0,
+        }];
+        assert_eq!(last.look(&now).len(), 1, "the phase");
+        now.restoring.clear();
+        assert_eq!(last.look(&now), []);
+        now.mirrors[0].held = 9;
+        now.phase = "tower".to_owned();
+        assert_eq!(last.look(&now).len(), 2);
+    }
+}
