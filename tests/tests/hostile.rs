@@ -191,6 +191,7 @@ fn told(federation: &Federation) {
         assert!(shown.contains(part), "{part:?} is missing in\n{shown}");
     }
     let all = engine.values().filter_map(Value::as_u64).sum::<u64>() + 1;
+    assert_eq!(status["net"]["refused_total"], all, "{status}");
     let human = federation.on(1, &["status"]).expect(0).stdout;
     assert!(human.contains(&format!("{all} refused")), "{human}");
 }

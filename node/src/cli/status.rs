@@ -149,14 +149,18 @@ fn nonces(counts: &belfry_protocol::engine::nonces::Counts) -> Value {
     shown
 }
 
-/// Adds what passed over the network so far.
+/// Adds what passed over the network so far; after [`describe_member`], whose refusals count in the total.
 pub(crate) fn describe_network(shown: &mut Value, traffic: &Traffic) {
     let net = &traffic.net;
     let sum = |tally: &crate::net::Tally| tally.values().sum::<u64>();
+    let by_engine = shown.get("refused").and_then(Value::as_object);
+    let by_engine = by_engine.into_iter().flat_map(|all| all.values());
+    let by_engine: u64 = by_engine.filter_map(Value::as_u64).sum();
     shown["net"] = json!({
         "connected": net.admitted, "dial_failures": net.dial_failures, "refused": net.refused,
         "over_quota": net.quota, "gossip": net.verdicts,
         "received_bytes": sum(&net.received), "sent_bytes": sum(&net.sent),
+        "refused_total": sum(&net.refused) + by_engine,
         "dropped": net.outbox_drops + traffic.commands_dropped + traffic.verifier_dropped,
     });
 }

@@ -49,18 +49,12 @@ fn network(value: &Value) -> Option<String> {
             .filter_map(Value::as_u64)
             .sum()
     };
-    let by_engine = value.get("refused").and_then(Value::as_object);
-    let by_engine: u64 = by_engine
-        .into_iter()
-        .flat_map(|all| all.values())
-        .filter_map(Value::as_u64)
-        .sum();
     Some(format!(
         "\nnetwork   {} members connected; {} in, {} out; {} refused, {} over quota, {} dials failed, {} dropped",
         number("connected"),
         indicatif::HumanBytes(number("received_bytes")),
         indicatif::HumanBytes(number("sent_bytes")),
-        sum("refused") + by_engine,
+        number("refused_total"),
         sum("over_quota"),
         number("dial_failures"),
         number("dropped"),
@@ -229,7 +223,7 @@ mod tests {
             "name": "shop.example", "role": "factory", "running": true, "mode": "member", "phase": "active", "size": 9,
             "signed_size": 9, "flushed": 0, "root": "00", "incarnation": 1795261037931283_u64, "acked_size": 9,
             "nonces": { "stream": { "accepted": 0 }, "request": { "full": 0 } }, "wall_steps": 0, "alarms": [],
-            "net": { "refused": { "banned": 2 } }, "refused": { "stranger": 3 },
+            "net": { "refused": { "banned": 2 }, "refused_total": 5 }, "refused": { "stranger": 3 },
             "peers": [{ "name": "north.example", "connected": false }],
         });
         let shown = text(&status);
