@@ -1,25 +1,16 @@
 //! The demo's federation: four data directories, a manifest that all four signed, and a process for each.
 
-use crate::cli::context::key_failure;
+use super::founding::{describe, free_port, make, sign};
 use crate::cli::control::Control;
-use crate::clock;
-use crate::config::EXAMPLE;
 use crate::disk::RealDisk;
 use crate::exit::{Code, Failure};
 use crate::member;
-use crate::net::{Transport, peer_id_of};
+use crate::net::Transport;
 use crate::store::Layout;
-use belfry_keys::{CreateOptions, KeyDir, NodeKeys, Protection};
-use belfry_protocol::cert::{Certificate, Scope, certificate_hash};
-use belfry_protocol::manifest::{
-    DEFAULT_VALIDITY_SECONDS, Federation, Limits, Manifest, Member, Quorum, SignedManifest, policy,
-    signing_text, smallest_amendment,
-};
-use belfry_protocol::note::SignedNote;
+use belfry_protocol::manifest::{Federation, Quorum, policy};
 use belfry_protocol::policy::Policy;
 use serde_json::Value;
 use std::fs::File;
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -32,8 +23,6 @@ pub(super) const NAMES: [&str; 4] = [
     "south.demo.example",
     "west.demo.example",
 ];
-/// Days before expiry from which members should sign again.
-const RESIGN_LEAD_SECONDS: u64 = 30 * 86_400;
 /// How long the demo waits for anything.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Pause between two looks.
@@ -198,121 +187,4 @@ impl Drop for Cluster {
             self.kill(number);
         }
     }
-}
-
-/// A port that is free now for TCP and UDP. Another program could take it before the node does; then the demo says so.
-fn free_port() -> Result<u16, Failure> {
-    for _ in 0..32 {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-            .local_addr()?
-            .port();
-        if UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return Ok(port);
-        }
-    }
-    Err(Failure::new(Code::Io, "no port is free on loopback"))
-}
-
-/// Keys and configuration of a node. The keys are unencrypted: they live as long as the demo.
-fn make(
-    layout: &Layout,
-    name: &str,
-    factory: bool,
-    port: u16,
-    transport: Transport,
-) -> Result<NodeKeys, Failure> {
-    std::fs::create_dir_all(layout.dir())?;
-    let options = CreateOptions {
-        name: name.to_owned(),
-        protection: Protection::Plain,
-        now_seconds: now_seconds(),
-        scope: Scope::Unfounded,
-        import_log_key: None,
-    };
-    let keys = KeyDir::create(layout.dir(), options).map_err(key_failure)?;
-    let transport = match transport {
-        Transport::Tcp => "tcp",
-        Transport::Quic => "quic",
-        Transport::Both => "both",
-    };
-    let config = EXAMPLE
-        .replace("{name}", name)
-        .replace(
-            "role = \"factory\"",
-            if factory {
-                "role = \"factory\""
-            } else {
-                "role = \"tower\""
-            },
-        )
-        .replace("allow_solo = true", "allow_solo = false")
-        .replace("listen = \"127.0.0.1:9470\"", "listen = \"127.0.0.1:0\"");
-    let net = format!("\n[net]\nlisten = \"127.0.0.1:{port}\"\ntransport = \"{transport}\"\n");
-    std::fs::write(layout.config(), config + &net)?;
-    Ok(keys)
-}
-
-fn now_seconds() -> u64 {
-    u64::try_from(clock::wall().seconds()).unwrap_or(0)
-}
-
-fn describe(
-    keys: &NodeKeys,
-    factory: bool,
-    port: u16,
-    transport: Transport,
-) -> Result<Member, Failure> {
-    let certificate: &Certificate = keys.certificate_content();
-    let note: &SignedNote = keys.certificate();
-    debug_assert_eq!(certificate.node, keys.name());
-    Ok(Member {
-        name: keys.name().to_owned(),
-        factory,
-        tower: !factory,
-        identity: keys.identity_verifier().clone(),
-        peer: peer_id_of(&keys.transport_public_key()).to_string(),
-        addresses: transport
-            .listen_on(Ipv4Addr::LOCALHOST.into(), port)
-            .iter()
-            .map(ToString::to_string)
-            .collect(),
-        http: None,
-        certificate_head: certificate_hash(note),
-    })
-}
-
-/// The manifest of epoch 0, signed by every member.
-fn sign(members: Vec<Member>, keys: &[NodeKeys]) -> Result<SignedManifest, Failure> {
-    let failed = |error: &dyn std::fmt::Display| Failure::new(Code::Failed, error.to_string());
-    let count = u32::try_from(members.len()).unwrap_or(0);
-    let created_seconds = now_seconds();
-    let mut lineage = [0; 16];
-    getrandom::fill(&mut lineage).map_err(|error| failed(&error))?;
-    let mut members = members;
-    members.sort_by(|a, b| a.name.cmp(&b.name));
-    let manifest = Manifest {
-        federation: "Belfry demo".to_owned(),
-        epoch: 0,
-        previous: None,
-        lineage,
-        created_seconds,
-        expires_seconds: created_seconds + DEFAULT_VALIDITY_SECONDS,
-        resign_from_seconds: created_seconds + DEFAULT_VALIDITY_SECONDS - RESIGN_LEAD_SECONDS,
-        protocol: ((1, 0), (1, 0)),
-        tower_quorum: Quorum::smallest(count - 1).map_or(1, |quorum| quorum.needed),
-        members,
-        amendment_threshold: smallest_amendment(count).unwrap_or(count),
-        limits: Limits::default(),
-        mirroring: true,
-        recovery_keys: Vec::new(),
-    };
-    let text = signing_text(&manifest, None);
-    let mut lines = Vec::new();
-    for keys in keys {
-        let identity = keys
-            .identity_key()
-            .ok_or_else(|| failed(&"a demo node has no identity key"))?;
-        lines.push(identity.sign_note(&text).map_err(|error| failed(&error))?);
-    }
-    SignedManifest::assemble(manifest, None, lines).map_err(|error| failed(&error))
 }

@@ -3,6 +3,7 @@
 //! back. Ends by telling where to look around.
 
 mod cluster;
+mod founding;
 
 use super::args::{DemoArgs, TransportArg};
 use super::context::Context;
