@@ -1,7 +1,9 @@
 //! The demo's federation: four data directories, a manifest that all four signed, and a process for each.
 
+use super::children::Children;
 use super::founding::{describe, free_port, make, sign};
 use crate::cli::control::Control;
+use crate::config::environment;
 use crate::disk::RealDisk;
 use crate::exit::{Code, Failure};
 use crate::member;
@@ -12,7 +14,7 @@ use belfry_protocol::policy::Policy;
 use serde_json::Value;
 use std::fs::File;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,7 +35,6 @@ pub(super) struct Demoed {
     pub(super) name: &'static str,
     pub(super) layout: Layout,
     pub(super) address: String,
-    child: Option<Child>,
 }
 
 /// The federation of the demo.
@@ -42,11 +43,16 @@ pub(super) struct Cluster {
     pub(super) policy: Policy,
     pub(super) quorum: Quorum,
     pub(super) id: String,
+    pub(super) children: Arc<Children>,
 }
 
 impl Cluster {
     /// Makes keys, configuration and manifest, and starts all nodes.
-    pub(super) fn found(home: &Path, transport: Transport) -> Result<Self, Failure> {
+    pub(super) fn found(
+        home: &Path,
+        transport: Transport,
+        children: Arc<Children>,
+    ) -> Result<Self, Failure> {
         let mut nodes = Vec::new();
         let mut keys = Vec::new();
         let mut members = Vec::new();
@@ -60,7 +66,6 @@ impl Cluster {
                 name,
                 layout,
                 address: String::new(),
-                child: None,
             });
         }
         let signed = sign(members, &keys)?;
@@ -86,6 +91,7 @@ impl Cluster {
             policy,
             quorum,
             id: federation.id().to_hex(),
+            children,
         };
         for number in 0..cluster.nodes.len() {
             cluster.start(number)?;
@@ -102,14 +108,17 @@ impl Cluster {
             .create(true)
             .append(true)
             .open(node.layout.dir().join("node.log"))?;
-        let child = Command::new(std::env::current_exe()?)
-            .args(["run", "--no-input", "--data-dir"])
+        let mut command = Command::new(std::env::current_exe()?);
+        // What is set for the user's own node is not meant for these.
+        for name in environment().keys() {
+            command.env_remove(name);
+        }
+        command
+            .args(["run", "--no-input", "--end-with-input", "--data-dir"])
             .arg(node.layout.dir())
-            .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()?;
-        node.child = Some(child);
+            .stderr(log);
+        self.children.start(number, &mut command)?;
         let until = Instant::now() + PATIENCE;
         loop {
             if let Ok(text) = std::fs::read_to_string(&address)
@@ -118,8 +127,8 @@ impl Cluster {
                 node.address = format!("http://{}", text.trim());
                 return Ok(());
             }
-            let ended = node.child.as_mut().map(Child::try_wait);
-            if Instant::now() > until || matches!(ended, Some(Ok(Some(_)))) {
+            self.children.check_open()?;
+            if self.children.ended(number).is_some() || Instant::now() > until {
                 let log = std::fs::read_to_string(node.layout.dir().join("node.log"));
                 let last: Vec<String> = log
                     .unwrap_or_default()
@@ -135,14 +144,6 @@ impl Cluster {
                 ));
             }
             std::thread::sleep(LOOK);
-        }
-    }
-
-    /// Ends a node's process as a power cut would.
-    pub(super) fn kill(&mut self, number: usize) {
-        if let Some(mut child) = self.nodes[number].child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
         }
     }
 
@@ -163,6 +164,7 @@ impl Cluster {
         let began = Instant::now();
         let mut last = Value::Null;
         while began.elapsed() < PATIENCE {
+            self.children.check_open()?;
             if let Some(status) = self.status(number) {
                 if right(&status) {
                     return Ok(began.elapsed());
@@ -178,13 +180,5 @@ impl Cluster {
                 self.nodes[number].name
             ),
         ))
-    }
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        for number in 0..self.nodes.len() {
-            self.kill(number);
-        }
     }
 }

@@ -2,12 +2,16 @@
 //! that all four signed, a directory in the ledger, a receipt that is verified offline, and a tower that dies and comes
 //! back. Ends by telling where to look around.
 
+mod children;
 mod cluster;
 mod founding;
+mod home;
+mod stop;
 
 use super::args::{DemoArgs, TransportArg};
 use super::context::Context;
 use super::control::Control;
+use super::output::Output;
 use crate::audit::receipt;
 use crate::disk::RealDisk;
 use crate::exit::{Code, Failure};
@@ -15,111 +19,167 @@ use crate::ingest::files::{self, Options};
 use crate::net::Transport;
 use crate::store::Reader;
 use belfry_keys::KeyDir;
+use children::Children;
 use cluster::{Cluster, NAMES};
+use home::Home;
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use stop::{First, Stop};
+use tokio::sync::oneshot;
 
 /// Files that the demo observes at most.
 const FILES: usize = 2_000;
 /// The tower that is killed.
 const VICTIM: usize = 3;
 
+/// How long the play may take to notice that it was stopped; its processes are gone by then.
+const CURTAIN: Duration = Duration::from_secs(2);
+/// Pause between two looks at the processes while the demo serves.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What the acts work with. They play on a thread of their own: the main one waits for signals.
+struct Play {
+    out: Output,
+    args: DemoArgs,
+    home: PathBuf,
+    children: Arc<Children>,
+    /// Everything was shown; whoever stops it now stops nothing half done.
+    serving: AtomicBool,
+}
+
 pub(super) fn run(context: &Context, args: &DemoArgs) -> Result<(), Failure> {
-    let home = std::env::temp_dir().join(format!("belfry-demo-{}", std::process::id()));
-    let result = acts(context, args, &home);
-    let _ = std::fs::remove_dir_all(&home);
+    let mut stop = Stop::listen()?;
+    let home = Home::make()?;
+    let children = Arc::new(Children::default());
+    let play = Arc::new(Play {
+        out: context.out,
+        args: args.clone(),
+        home: home.path().to_owned(),
+        children: Arc::clone(&children),
+        serving: AtomicBool::new(false),
+    });
+    let (done, mut ended) = oneshot::channel();
+    let player = Arc::clone(&play);
+    std::thread::Builder::new()
+        .name("demo".to_owned())
+        .spawn(move || drop(done.send(player.acts())))?;
+    let first = stop.or(&mut ended);
+    children.close();
+    let result = match first {
+        First::Done(Ok(result)) => result,
+        First::Done(Err(_)) => Err(Failure::new(Code::Failed, "the demo ended by a panic")),
+        First::Stopped => {
+            let serving = play.serving.load(Ordering::Relaxed);
+            // It writes into the directory that goes now.
+            let _ = stop.within(CURTAIN, ended);
+            match serving {
+                true => Ok(()),
+                false => Err(Failure::new(
+                    Code::Interrupted,
+                    "interrupted; every process was ended and the directory removed",
+                )),
+            }
+        }
+    };
+    drop(home);
+    if result.is_ok() {
+        context.out.say("next: belfry init --name YOUR.DOMAIN/LINE");
+    }
     result
 }
 
-fn acts(context: &Context, args: &DemoArgs, home: &Path) -> Result<(), Failure> {
-    let say = |text: String| context.out.say(text);
-    let began = Instant::now();
-    let transport = match args.transport {
-        TransportArg::Tcp => Transport::Tcp,
-        TransportArg::Quic => Transport::Quic,
-        TransportArg::Both => Transport::Both,
-    };
-    let mut cluster = Cluster::found(home, transport)?;
-    say(format!(
-        "1. A federation was founded: {} members signed its manifest\n   id {}",
-        cluster.nodes.len(),
-        cluster.id
-    ));
-    for node in &cluster.nodes {
-        say(format!("   {:<24} {}", node.name, node.address));
-    }
-    let quorum = cluster.quorum;
-    say(format!(
-        "   {} of {} towers make a quorum",
-        quorum.needed, quorum.towers
-    ));
-    cluster.wait(0, "is active", |status| text(status, "phase") == "active")?;
-    say(format!(
-        "2. The factory asked its towers what they know of it, and may sign: {} ms after the start",
-        began.elapsed().as_millis()
-    ));
-
-    let (count, last) = ingest(&cluster, &args.dir)?;
-    let acked = cluster.wait(0, "has its entries acknowledged", |status| {
-        number(status, "acked_size") > last
-    })?;
-    say(format!(
-        "3. {count} files of {} are in its ledger, on a quorum of towers and acknowledged, {} ms after they were durable",
-        args.dir.display(),
-        acked.as_millis()
-    ));
-
-    let proof = prove(&cluster, last)?;
-    let file = home.join(format!("entry-{last}.tlog-proof"));
-    std::fs::write(&file, &proof)?;
-    say(format!(
-        "4. The receipt of entry {last}, one file of {} bytes:\n",
-        proof.len()
-    ));
-    for line in proof.lines() {
-        say(format!("   {}", shortened(line)));
-    }
-    let verified = receipt::verify(proof.as_bytes(), &cluster.policy, None)?;
-    say(format!(
-        "\n5. The file alone, with the policy that follows from the manifest, proves:\n   entry {} of {} is {}",
-        verified.proved.index,
-        verified.proved.checkpoint.origin,
-        shortened(&String::from_utf8_lossy(&verified.entry))
-    ));
-    let altered = tampered(&proof);
-    let Err(refusal) = receipt::verify(altered.as_bytes(), &cluster.policy, None) else {
-        return Err(Failure::new(
-            Code::VerificationFailed,
-            "an altered receipt was accepted",
+impl Play {
+    fn acts(&self) -> Result<(), Failure> {
+        let Self { args, home, .. } = self;
+        let say = |text: String| self.out.say(text);
+        let began = Instant::now();
+        let transport = match args.transport {
+            TransportArg::Tcp => Transport::Tcp,
+            TransportArg::Quic => Transport::Quic,
+            TransportArg::Both => Transport::Both,
+        };
+        let mut cluster = Cluster::found(home, transport, Arc::clone(&self.children))?;
+        say(format!(
+            "1. A federation was founded: {} members signed its manifest\n   id {}",
+            cluster.nodes.len(),
+            cluster.id
         ));
-    };
-    say(format!("   With one changed byte it is refused: {refusal}"));
+        for node in &cluster.nodes {
+            say(format!("   {:<24} {}", node.name, node.address));
+        }
+        let quorum = cluster.quorum;
+        say(format!(
+            "   {} of {} towers make a quorum",
+            quorum.needed, quorum.towers
+        ));
+        cluster.wait(0, "is active", |status| text(status, "phase") == "active")?;
+        say(format!(
+            "2. The factory asked its towers what they know of it, and may sign: {} ms after the start",
+            began.elapsed().as_millis()
+        ));
 
-    cluster.kill(VICTIM);
-    let latencies = one_by_one(&cluster, 20)?;
-    say(format!(
-        "6. {} was killed, and acks go on: 20 entries, each acknowledged after {} ms (median), {} ms (worst)",
-        NAMES[VICTIM],
-        latencies[latencies.len() / 2],
-        latencies.last().copied().unwrap_or(0)
-    ));
-    let size = cluster
-        .status(0)
-        .map_or(0, |status| number(&status, "acked_size"));
-    cluster.start(VICTIM)?;
-    // It acks again once the others told it what they saw (R3).
-    let caught_up = cluster.wait(VICTIM, "has caught up", |status| {
-        mirrored(status) >= size && text(status, "phase") == "tower"
-    })?;
-    say(format!(
-        "7. {} was started again and has caught up with {size} entries after {} ms",
-        NAMES[VICTIM],
-        caught_up.as_millis()
-    ));
-    receipt::verify(proof.as_bytes(), &cluster.policy, None)?;
-    context.out.result(
+        let (count, last) = ingest(&cluster, &args.dir)?;
+        let acked = cluster.wait(0, "has its entries acknowledged", |status| {
+            number(status, "acked_size") > last
+        })?;
+        say(format!(
+            "3. {count} files of {} are in its ledger, on a quorum of towers and acknowledged, {} ms after they were durable",
+            args.dir.display(),
+            acked.as_millis()
+        ));
+
+        let proof = prove(&cluster, last)?;
+        let file = home.join(format!("entry-{last}.tlog-proof"));
+        std::fs::write(&file, &proof)?;
+        say(format!(
+            "4. The receipt of entry {last}, one file of {} bytes:\n",
+            proof.len()
+        ));
+        for line in proof.lines() {
+            say(format!("   {}", shortened(line)));
+        }
+        let verified = receipt::verify(proof.as_bytes(), &cluster.policy, None)?;
+        say(format!(
+            "\n5. The file alone, with the policy that follows from the manifest, proves:\n   entry {} of {} is {}",
+            verified.proved.index,
+            verified.proved.checkpoint.origin,
+            shortened(&String::from_utf8_lossy(&verified.entry))
+        ));
+        let altered = tampered(&proof);
+        let Err(refusal) = receipt::verify(altered.as_bytes(), &cluster.policy, None) else {
+            return Err(Failure::new(
+                Code::VerificationFailed,
+                "an altered receipt was accepted",
+            ));
+        };
+        say(format!("   With one changed byte it is refused: {refusal}"));
+
+        self.children.kill(VICTIM);
+        let latencies = one_by_one(&cluster, 20)?;
+        say(format!(
+            "6. {} was killed, and acks go on: 20 entries, each acknowledged after {} ms (median), {} ms (worst)",
+            NAMES[VICTIM],
+            latencies[latencies.len() / 2],
+            latencies.last().copied().unwrap_or(0)
+        ));
+        let size = cluster
+            .status(0)
+            .map_or(0, |status| number(&status, "acked_size"));
+        cluster.start(VICTIM)?;
+        // It acks again once the others told it what they saw (R3).
+        let caught_up = cluster.wait(VICTIM, "has caught up", |status| {
+            mirrored(status) >= size && text(status, "phase") == "tower"
+        })?;
+        say(format!(
+            "7. {} was started again and has caught up with {size} entries after {} ms",
+            NAMES[VICTIM],
+            caught_up.as_millis()
+        ));
+        receipt::verify(proof.as_bytes(), &cluster.policy, None)?;
+        self.out.try_result(
         &format!(
             "proved: entry {last} of {}, acknowledged by {} of {} towers, verified offline",
             NAMES[0], quorum.needed, quorum.towers
@@ -129,23 +189,23 @@ fn acts(context: &Context, args: &DemoArgs, home: &Path) -> Result<(), Failure> 
             "quorum": quorum.needed, "verified": true, "tampered_refused": true, "ack_ms": latencies,
         }),
     )?;
-    if !args.exit_after_proof {
-        say(format!(
-            "\nThe federation keeps running until Ctrl-C. Look around, e.g.:\n   belfry status --watch --data-dir {}",
-            cluster.nodes[0].layout.dir().display()
-        ));
-        until_interrupted()?;
+        if !args.exit_after_proof {
+            say(format!(
+                "\nThe federation keeps running until Ctrl-C. Look around, e.g.:\n   belfry status --watch --data-dir {}",
+                cluster.nodes[0].layout.dir().display()
+            ));
+            self.serve();
+        }
+        Ok(())
     }
-    say("next: belfry init --name YOUR.DOMAIN/LINE".to_owned());
-    Ok(())
-}
 
-/// Serves until Ctrl-C, which the children get, too.
-fn until_interrupted() -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    Ok(runtime.block_on(tokio::signal::ctrl_c())?)
+    /// Serves until a signal ends the processes.
+    fn serve(&self) {
+        self.serving.store(true, Ordering::Relaxed);
+        while self.children.check_open().is_ok() {
+            std::thread::sleep(LOOK);
+        }
+    }
 }
 
 /// Appends the files of a directory through the running factory; returns how many, and the last entry's index.
