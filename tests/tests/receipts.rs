@@ -190,3 +190,31 @@ fn a_node_of_its_own_says_that_nobody_acknowledges() {
     assert_eq!(size(), before);
     assert_eq!(post("signed").status, 201);
 }
+
+#[test]
+fn a_quorum_is_there_only_while_enough_towers_are() {
+    let federation = Federation::found(3);
+    federation.start_all();
+    let _ = federation.append(1);
+    let _ = federation
+        .on(FACTORY, &["wait", "--for", "quorum"])
+        .expect(0);
+    // Two of three make a quorum; all that was signed before stays acknowledged.
+    federation.stop(1);
+    federation.stop(2);
+    let _ = federation.wait(FACTORY, "sees them leave", |status| {
+        status["quorum"]["connected"] == 1
+    });
+    let now = ["wait", "--for", "quorum", "--timeout", "1"];
+    let refused = federation.on(FACTORY, &now).expect(31);
+    let why = "1 towers connected of 2 needed";
+    assert!(refused.stderr.contains(why), "{}", refused.stderr);
+    federation.start(1);
+    let _ = federation
+        .on(FACTORY, &["wait", "--for", "quorum"])
+        .expect(0);
+    // A mere tower has no quorum to wait for.
+    let refused = federation.on(3, &now).expect(31);
+    let why = "no quorum of its own";
+    assert!(refused.stderr.contains(why), "{}", refused.stderr);
+}

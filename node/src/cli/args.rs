@@ -200,7 +200,7 @@ pub enum Wait {
 /// `wait`
 #[derive(Args, Debug)]
 pub struct WaitArgs {
-    /// ready, quorum, peers=N, signed=N or acked=N
+    /// ready, quorum (enough towers, nothing unacknowledged), peers=N, signed=N or acked=N
     #[arg(long = "for", value_name = "CONDITION")]
     pub condition: String,
     /// Seconds before it gives up with exit 31
