@@ -119,8 +119,10 @@ fn a_node_of_its_own_hands_out_receipts_under_its_key() {
         .expect(0);
     }
     let acked = ["append", &input, "--wait", "acked", "--receipts", &dir_text];
+    let size = node.json(&["status"])["size"].clone();
     let _ = node.run(&acked).expect(21);
     assert_eq!(names(&dir).len(), 3);
+    assert_eq!(node.json(&["status"])["size"], size);
 }
 
 #[test]
@@ -186,8 +188,17 @@ fn a_node_of_its_own_says_that_nobody_acknowledges() {
     };
     let size = || served.get("/checkpoint").text();
     let before = size();
-    assert_eq!((post("acked").status, post("never").status), (409, 400));
+    let refused = post("acked");
+    assert_eq!((refused.status, &refused.json()["code"]), (409, &21.into()));
+    assert_eq!(post("never").status, 400);
+    let (input, dir) = (node.write("a.ndjson", lines(1)), node.beside("receipts"));
+    let acked = ["append", &input, "--wait", "acked"];
+    let _ = node.run(&acked).expect(21);
+    let _ = node
+        .run(&[&acked[..], &["--receipts", &text(&dir)]].concat())
+        .expect(21);
     assert_eq!(size(), before);
+    assert!(!dir.exists());
     assert_eq!(post("signed").status, 201);
 }
 
@@ -217,4 +228,49 @@ fn a_quorum_is_there_only_while_enough_towers_are() {
     let refused = federation.on(3, &now).expect(31);
     let why = "no quorum of its own";
     assert!(refused.stderr.contains(why), "{}", refused.stderr);
+}
+
+#[test]
+fn a_mere_tower_refuses_to_wait_for_what_never_comes() {
+    let federation = Federation::found(3);
+    federation.start_all();
+    let tower = 1;
+    let token = federation
+        .on(tower, &["token", "create", "--scope", "append", "--json"])
+        .expect(0)
+        .json();
+    let bearer = format!("Bearer {}", token["token"].as_str().unwrap());
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("content-type", "application/json"),
+    ];
+    let input = federation.beside("in.ndjson");
+    fs::write(&input, lines(2)).unwrap();
+    let size = federation.status(tower)["size"].clone();
+    for stage in ["signed", "acked"] {
+        let path = format!("/api/v1/entries?wait={stage}");
+        let address = federation.http(tower);
+        let refused = request(&address, "POST", &path, &headers, b"{\"body\":1}");
+        assert_eq!(refused.status, 409, "{refused:?}");
+        assert_eq!(refused.json()["code"], 21, "{refused:?}");
+        let append = ["append", &text(&input), "--wait", stage];
+        let refused = federation.on(tower, &append).expect(21);
+        assert!(refused.stderr.contains("no factory"), "{refused:?}");
+    }
+    assert_eq!(federation.status(tower)["size"], size);
+}
+
+#[test]
+fn an_unfounded_node_refuses_to_wait_for_a_digest() {
+    let node = Node::empty();
+    let _ = node
+        .run(&["init", "--name", Node::NAME, "--plain-keys", "--federated"])
+        .expect(0);
+    let input = node.write("a.ndjson", lines(2));
+    let size = node.json(&["status"])["size"].clone();
+    for stage in ["signed", "acked"] {
+        let _ = node.run(&["append", &input, "--wait", stage]).expect(21);
+    }
+    assert_eq!(node.json(&["status"])["size"], size);
+    let _ = node.run(&["append", &input]).expect(0);
 }
