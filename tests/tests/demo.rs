@@ -2,9 +2,10 @@
 //! outlives it; where it can, it takes its keys along.
 #![allow(clippy::unwrap_used)] // helpers of tests may unwrap as tests do
 
-use belfry_tests::{Node, command, run};
+use belfry_tests::{Ended, Node, command, run};
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -26,15 +27,142 @@ fn proved_over(transport: &str) {
         transport,
         "--json",
     ];
-    let result = run(&args).expect(0).json();
+    let ended = run(&args).expect(0);
+    let result = ended.json();
     assert_eq!(result["files"], 2, "{result}");
-    assert_eq!(result["verified"], true, "{result}");
     assert_eq!(result["tampered_refused"], true, "{result}");
-    assert_eq!(
-        (&result["quorum"], &result["towers"]),
-        (&2.into(), &3.into())
-    );
     assert_eq!(result["ack_ms"].as_array().unwrap().len(), 20, "{result}");
+
+    // What it says of its receipt is what an auditor finds in it.
+    let file = home.write("entry.tlog-proof", result["receipt"].as_str().unwrap());
+    let policy = result["policy"].as_str().unwrap();
+    let policy_file = home.write("demo.policy", policy);
+    let found = ["audit", "verify", &file, "--policy", &policy_file, "--json"];
+    let found = run(&found).expect(0).json();
+    assert_eq!(result["acknowledged_by"], found["witnesses"], "{result}");
+    assert_eq!(
+        (&result["name"], &result["index"]),
+        (&found["origin"], &found["index"])
+    );
+    let quorum = policy
+        .lines()
+        .find(|line| line.starts_with("group towers "));
+    let quorum: Vec<&str> = quorum.unwrap().split(' ').skip(2).collect();
+    assert_eq!(result["quorum"].to_string(), quorum[0], "{policy}");
+    assert_eq!(result["towers"], quorum.len() - 1, "{policy}");
+    for tower in &quorum[1..] {
+        assert!(tower.ends_with(".demo.example/mirror"), "{tower}");
+    }
+}
+
+#[test]
+fn its_receipt_is_verified_as_it_is_on_disk() {
+    let mut demo = Demo::start();
+    let policy = || demo.dir().map(|dir| dir.join("demo.policy"));
+    until(|| policy().is_some_and(|file| file.exists()), &|| {
+        demo.said()
+    });
+    // The policy asks for all towers, and somebody takes a line out of the receipt.
+    let file = policy().unwrap();
+    until(
+        || fs::read(&file).is_ok_and(|text| !text.is_empty()),
+        &|| demo.said(),
+    );
+    let text = fs::read_to_string(&file).unwrap();
+    let replace = |file: &Path, text: String| {
+        let new = demo.home.write("new", text);
+        fs::rename(new, file).unwrap();
+    };
+    replace(&file, text.replace("group towers 2 ", "group towers 3 "));
+    let receipt = fs::read_dir(file.parent().unwrap()).unwrap().flatten();
+    let receipt = receipt
+        .map(|one| one.path())
+        .find(|path| path.extension().is_some_and(|ext| ext == "tlog-proof"))
+        .unwrap();
+    let lines = fs::read_to_string(&receipt).unwrap();
+    let without = lines.lines().filter(|line| !line.starts_with("— north."));
+    let without: String = without.map(|line| format!("{line}\n")).collect();
+    replace(&receipt, without);
+    assert_eq!(demo.end(), Some(21), "{}", demo.said());
+}
+
+#[test]
+fn what_cannot_be_appended_is_refused_before_anything_is_made() {
+    let home = Node::empty();
+    fs::create_dir(home.beside("tmp")).unwrap();
+    let nowhere = home.beside("nowhere").to_string_lossy().into_owned();
+    let ended = command(&["demo", &nowhere])
+        .env("TMPDIR", home.beside("tmp"))
+        .output();
+    let ended = Ended::from(ended.unwrap()).expect(1);
+    assert!(ended.stderr.contains("cannot read"), "{ended:?}");
+    assert!(!ended.stderr.contains("founded"), "{ended:?}");
+    assert_eq!(fs::read_dir(home.beside("tmp")).unwrap().count(), 0);
+}
+
+/// The port that a node of the demo is to listen on for others.
+fn port(dir: &Path, number: usize) -> Option<u16> {
+    let config = fs::read_to_string(dir.join(format!("node-{number}/config.toml"))).ok()?;
+    let (_, net) = config.split_once("[net]\nlisten = \"127.0.0.1:")?;
+    net.split_once('"')?.0.parse().ok()
+}
+
+#[test]
+fn a_port_that_is_taken_meanwhile_is_replaced() {
+    let demo = Demo::start();
+    let taken = || port(&demo.dir()?, 3);
+    until(|| taken().is_some(), &|| demo.said());
+    let taken = taken().unwrap();
+    let thief = TcpListener::bind((Ipv4Addr::LOCALHOST, taken)).unwrap();
+    let dir = demo.serves();
+    drop(thief);
+    assert_ne!(port(&dir, 3), Some(taken));
+}
+
+#[test]
+fn it_says_where_every_node_is_and_when_one_dies() {
+    let demo = Demo::start();
+    let dir = demo.serves();
+    let said = demo.said();
+    for number in 0..4 {
+        let node = dir.join(format!("node-{number}"));
+        let directory = format!("directory {}\n", node.display());
+        let peer = format!(
+            "/ip4/127.0.0.1/tcp/{}/p2p/12D3",
+            port(&dir, number).unwrap()
+        );
+        assert!(said.contains(&directory) && said.contains(&peer), "{said}");
+    }
+    assert!(said.contains("demo.example/workshop, factory"), "{said}");
+    assert!(said.contains("west.demo.example, tower"), "{said}");
+    // The command that it names verifies.
+    let verify = said
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("belfry audit"));
+    let verify: Vec<&str> = verify.unwrap().split_whitespace().collect();
+    let _ = run(&[&["audit"], &verify[..]].concat()).expect(0);
+
+    let west = dir.join("node-3");
+    let [(id, _)] = &processes(&west)[..] else {
+        panic!("{:?}", processes(&west));
+    };
+    assert!(
+        Command::new("kill")
+            .args(["-9", id])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let again = format!(
+        "start it again with `belfry run --data-dir {}`",
+        west.display()
+    );
+    until(|| demo.said().contains(&again), &|| demo.said());
+    assert!(
+        demo.said().contains("west.demo.example died"),
+        "{}",
+        demo.said()
+    );
 }
 
 #[test]
@@ -143,14 +271,18 @@ fn until(right: impl Fn() -> bool, why: &dyn Fn() -> String) {
     }
 }
 
-/// Command lines of the processes that work on a directory below `dir`.
-fn processes(dir: &Path) -> Vec<String> {
+/// Ids and command lines of the processes that work on `dir` or below.
+fn processes(dir: &Path) -> Vec<(String, String)> {
     let dir = dir.to_string_lossy();
     let all = fs::read_dir("/proc").unwrap().flatten();
-    all.filter_map(|one| fs::read(one.path().join("cmdline")).ok())
-        .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
-        .filter(|line| line.contains(&format!("--data-dir {dir}")))
-        .collect()
+    all.filter_map(|one| {
+        let line = fs::read(one.path().join("cmdline")).ok()?;
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        let id = one.file_name().into_string().ok()?;
+        line.contains(&format!("--data-dir {dir}"))
+            .then_some((id, line))
+    })
+    .collect()
 }
 
 fn nobody_on(dir: &Path) {

@@ -1,7 +1,7 @@
 //! The demo's federation: four data directories, a manifest that all four signed, and a process for each.
 
 use super::children::Children;
-use super::founding::{describe, free_port, make, sign};
+use super::founding::{describe, free_port, is_free, make, sign};
 use crate::cli::control::Control;
 use crate::config::environment;
 use crate::disk::RealDisk;
@@ -9,8 +9,7 @@ use crate::exit::{Code, Failure};
 use crate::member;
 use crate::net::Transport;
 use crate::store::Layout;
-use belfry_protocol::manifest::{Federation, Quorum, policy};
-use belfry_protocol::policy::Policy;
+use belfry_protocol::manifest::{Federation, Quorum, policy_text};
 use serde_json::Value;
 use std::fs::File;
 use std::path::Path;
@@ -30,20 +29,44 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Pause between two looks.
 const LOOK: Duration = Duration::from_millis(10);
 
+/// How often it is founded anew, on other ports, when a port is taken before its node listens on it.
+const FOUNDINGS: usize = 5;
+
 /// One node of the demo.
 pub(super) struct Demoed {
     pub(super) name: &'static str,
     pub(super) layout: Layout,
     pub(super) address: String,
+    /// Where other members reach it.
+    pub(super) peer_addresses: Vec<String>,
+    factory: bool,
+    port: u16,
+}
+
+impl Demoed {
+    pub(super) fn role(&self) -> &'static str {
+        match self.factory {
+            true => "factory",
+            false => "tower",
+        }
+    }
+
+    /// The end of its log.
+    fn last_words(&self) -> String {
+        let log = std::fs::read_to_string(self.layout.dir().join("node.log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(5)..].join("\n")
+    }
 }
 
 /// The federation of the demo.
 pub(super) struct Cluster {
     pub(super) nodes: Vec<Demoed>,
-    pub(super) policy: Policy,
+    /// The policy of the factory's ledger, as a file holds it.
+    pub(super) policy: String,
     pub(super) quorum: Quorum,
     pub(super) id: String,
-    pub(super) children: Arc<Children>,
+    children: Arc<Children>,
 }
 
 impl Cluster {
@@ -51,22 +74,51 @@ impl Cluster {
     pub(super) fn found(
         home: &Path,
         transport: Transport,
-        children: Arc<Children>,
+        children: &Arc<Children>,
     ) -> Result<Self, Failure> {
-        let mut nodes = Vec::new();
-        let mut keys = Vec::new();
-        let mut members = Vec::new();
+        for _ in 1..FOUNDINGS {
+            let mut cluster = Self::prepare(home, transport, children)?;
+            let Err(failure) = cluster.start_all() else {
+                return Ok(cluster);
+            };
+            (0..cluster.nodes.len()).for_each(|number| children.kill(number));
+            children.check_open()?;
+            if cluster.nodes.iter().all(|node| is_free(node.port)) {
+                return Err(failure);
+            }
+            for node in &cluster.nodes {
+                std::fs::remove_dir_all(node.layout.dir())?;
+            }
+        }
+        let mut cluster = Self::prepare(home, transport, children)?;
+        cluster.start_all().map(|()| cluster)
+    }
+
+    /// Everything but the processes.
+    fn prepare(
+        home: &Path,
+        transport: Transport,
+        children: &Arc<Children>,
+    ) -> Result<Self, Failure> {
+        let (mut nodes, mut keys, mut members) = (Vec::new(), Vec::new(), Vec::new());
         for (number, name) in NAMES.into_iter().enumerate() {
             let layout = Layout::new(home.join(format!("node-{number}")));
-            let port = free_port()?;
-            let node_keys = make(&layout, name, number == 0, port, transport)?;
-            members.push(describe(&node_keys, number == 0, port, transport)?);
-            keys.push(node_keys);
+            let (factory, port) = (number == 0, free_port()?);
+            let node_keys = make(&layout, name, factory, port, transport)?;
+            let member = describe(&node_keys, factory, port, transport)?;
+            let addresses = member.addresses.iter();
             nodes.push(Demoed {
                 name,
                 layout,
                 address: String::new(),
+                peer_addresses: addresses
+                    .map(|address| format!("{address}/p2p/{}", member.peer))
+                    .collect(),
+                factory,
+                port,
             });
+            members.push(member);
+            keys.push(node_keys);
         }
         let signed = sign(members, &keys)?;
         let founded = signed
@@ -81,22 +133,22 @@ impl Cluster {
             let keys = keys.iter().find(|keys| keys.name() == name)?;
             Some(vec![keys.certificate_content().clone()])
         };
-        let policy = policy(&federation, NAMES[0], chain)
+        let policy = policy_text(&federation, NAMES[0], chain)
             .map_err(|error| Failure::new(Code::Failed, error.to_string()))?;
         let quorum = federation
             .quorum_of(NAMES[0])
             .ok_or_else(|| Failure::new(Code::Failed, "the demo's quorum does not work out"))?;
-        let mut cluster = Self {
+        Ok(Self {
             nodes,
             policy,
             quorum,
             id: federation.id().to_hex(),
-            children,
-        };
-        for number in 0..cluster.nodes.len() {
-            cluster.start(number)?;
-        }
-        Ok(cluster)
+            children: Arc::clone(children),
+        })
+    }
+
+    fn start_all(&mut self) -> Result<(), Failure> {
+        (0..self.nodes.len()).try_for_each(|number| self.start(number))
     }
 
     /// Starts a node's process and waits until it serves.
@@ -129,19 +181,8 @@ impl Cluster {
             }
             self.children.check_open()?;
             if self.children.ended(number).is_some() || Instant::now() > until {
-                let log = std::fs::read_to_string(node.layout.dir().join("node.log"));
-                let last: Vec<String> = log
-                    .unwrap_or_default()
-                    .lines()
-                    .rev()
-                    .take(5)
-                    .map(str::to_owned)
-                    .collect();
-                let why = last.into_iter().rev().collect::<Vec<_>>().join("\n");
-                return Err(Failure::new(
-                    Code::Failed,
-                    format!("{} did not start:\n{why}", node.name),
-                ));
+                let why = format!("{} did not start:\n{}", node.name, node.last_words());
+                return Err(Failure::new(Code::Failed, why));
             }
             std::thread::sleep(LOOK);
         }
@@ -165,6 +206,11 @@ impl Cluster {
         let mut last = Value::Null;
         while began.elapsed() < PATIENCE {
             self.children.check_open()?;
+            if let Some(ended) = self.children.ended(number) {
+                let node = &self.nodes[number];
+                let why = format!("{} died ({ended}):\n{}", node.name, node.last_words());
+                return Err(Failure::new(Code::Failed, why));
+            }
             if let Some(status) = self.status(number) {
                 if right(&status) {
                     return Ok(began.elapsed());

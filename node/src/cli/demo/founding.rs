@@ -18,18 +18,29 @@ use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 
 /// Days before expiry from which members should sign again.
 const RESIGN_LEAD_SECONDS: u64 = 30 * 86_400;
+/// Ports below those that Linux gives to callers: a node that is down must find its own port free when it comes back.
+const PORTS: std::ops::Range<u16> = 12_000..32_000;
+/// Ports that are tried before none is free.
+const ATTEMPTS: usize = 256;
 
-/// A port that is free now for TCP and UDP. Another program could take it before the node does; then the demo says so.
+/// A port that is free now for TCP and UDP. Another program could take it before the node does.
 pub(super) fn free_port() -> Result<u16, Failure> {
-    for _ in 0..32 {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-            .local_addr()?
-            .port();
-        if UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+    for _ in 0..ATTEMPTS {
+        let mut random = [0; 2];
+        getrandom::fill(&mut random)
+            .map_err(|error| Failure::new(Code::Failed, error.to_string()))?;
+        let port = PORTS.start + u16::from_le_bytes(random) % (PORTS.end - PORTS.start);
+        if is_free(port) {
             return Ok(port);
         }
     }
     Err(Failure::new(Code::Io, "no port is free on loopback"))
+}
+
+/// Whether nobody listens on a port now.
+pub(super) fn is_free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+        && UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
 /// Keys and configuration of a node. The keys are unencrypted: they live as long as the demo.
