@@ -274,3 +274,23 @@ fn an_unfounded_node_refuses_to_wait_for_a_digest() {
     assert_eq!(node.json(&["status"])["size"], size);
     let _ = node.run(&["append", &input]).expect(0);
 }
+
+#[test]
+fn a_member_that_does_not_run_says_how_to_start_it() {
+    let federation = Federation::found(3);
+    let input = federation.beside("in.ndjson");
+    fs::write(&input, lines(2)).unwrap();
+    for stage in ["durable", "signed", "acked"] {
+        let append = ["append", &text(&input), "--wait", stage];
+        let refused = federation.on(FACTORY, &append).expect(23);
+        let why = "this member is not running";
+        assert!(refused.stderr.contains(why), "{}", refused.stderr);
+        assert!(refused.stderr.contains("`belfry run"), "{}", refused.stderr);
+    }
+    // Its own ledger is never signed.
+    federation.start_all();
+    let _ = federation.wait(1, "has entries of its own", |status| status["size"] != 0);
+    let refused = federation.on(1, &["ledger", "prove", "0"]).expect(21);
+    assert!(refused.stderr.contains("quorum"), "{}", refused.stderr);
+    assert!(!refused.stderr.contains("allow_solo"), "{}", refused.stderr);
+}

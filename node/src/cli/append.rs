@@ -203,7 +203,7 @@ fn local(
     lines: Box<dyn Read + Send>,
     bar: &ProgressBar,
 ) -> Result<(Summary, u64), Failure> {
-    let node = context.open(&BTreeMap::new())?;
+    let node = context.open_alone()?;
     let on_error = match args.on_error {
         OnErrorArg::Stop => OnError::Stop,
         OnErrorArg::Continue => OnError::Continue,
