@@ -100,6 +100,22 @@ fn what_cannot_be_appended_is_refused_before_anything_is_made() {
     assert_eq!(fs::read_dir(home.beside("tmp")).unwrap().count(), 0);
 }
 
+#[test]
+fn options_that_mean_nothing_to_it_are_refused() {
+    let home = Node::empty();
+    fs::create_dir(home.beside("tmp")).unwrap();
+    let dir = home.dir().to_string_lossy().into_owned();
+    for options in [&["--dry-run"][..], &["--data-dir", &dir]] {
+        let ended = command(&[&["demo"], options].concat())
+            .env("TMPDIR", home.beside("tmp"))
+            .output();
+        let ended = Ended::from(ended.unwrap()).expect(2);
+        assert!(ended.stderr.contains(options[0]), "{ended:?}");
+    }
+    assert_eq!(fs::read_dir(home.beside("tmp")).unwrap().count(), 0);
+    assert!(!home.dir().exists());
+}
+
 /// The port that a node of the demo is to listen on for others.
 fn port(dir: &Path, number: usize) -> Option<u16> {
     let config = fs::read_to_string(dir.join(format!("node-{number}/config.toml"))).ok()?;

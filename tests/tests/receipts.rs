@@ -41,18 +41,12 @@ fn an_append_hands_out_receipts_that_show_a_quorum() {
         (&5.into(), &"acked".into())
     );
     let policy = text(&federation.beside("quorum.policy"));
-    let _ = federation
-        .on(
-            1,
-            &[
-                "audit",
-                "policy",
-                &federation.nodes[FACTORY].name,
-                "--out",
-                &policy,
-            ],
-        )
-        .expect(0);
+    let origin = &federation.nodes[FACTORY].name;
+    let export = ["audit", "policy", origin, "--out", &policy];
+    let dry = [&export[..], &["--dry-run"]].concat();
+    let _ = federation.on(1, &dry).expect(0);
+    assert!(!Path::new(&policy).exists());
+    let _ = federation.on(1, &export).expect(0);
     let wanted: Vec<String> = (first["first"].as_u64().unwrap()..=first["last"].as_u64().unwrap())
         .map(|index| format!("entry-{index}.tlog-proof"))
         .collect();

@@ -52,10 +52,13 @@ pub(super) fn run(context: &Context, args: &AppendArgs) -> Result<(), Failure> {
         let count = input
             .length
             .map_or_else(|| "lines".to_owned(), |length| format!("{length} files"));
-        let text = format!("would append {count} of {} as {}", input.source, draft.kind);
+        let mut text = format!("would append {count} of {} as {}", input.source, draft.kind);
+        if let Some(dir) = &args.receipts {
+            text.push_str(&format!(", and write their receipts to {}", dir.display()));
+        }
         return context.out.result(
             &text,
-            &json!({ "dry_run": true, "items": input.length, "kind": draft.kind }),
+            &json!({ "dry_run": true, "items": input.length, "kind": draft.kind, "receipts": args.receipts }),
         );
     }
     let bar = context.out.progress(input.length, "entries");

@@ -17,6 +17,7 @@ use crate::exit::{Code, Failure};
 use acts::Play;
 use children::Children;
 use home::Home;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -27,6 +28,7 @@ use tokio::sync::oneshot;
 const CURTAIN: Duration = Duration::from_secs(2);
 
 pub(super) fn run(context: &Context, args: &DemoArgs) -> Result<(), Failure> {
+    check_options(context)?;
     let mut stop = Stop::listen()?;
     let home = Home::make()?;
     let children = Arc::new(Children::default());
@@ -65,4 +67,20 @@ pub(super) fn run(context: &Context, args: &DemoArgs) -> Result<(), Failure> {
         context.out.say("next: belfry init --name YOUR.DOMAIN/LINE");
     }
     result
+}
+
+/// Refuses options of every command that mean nothing here.
+fn check_options(context: &Context) -> Result<(), Failure> {
+    let refuse = |why| Err(Failure::new(Code::Usage, why).hint("run it without: belfry demo DIR"));
+    if context.global.dry_run {
+        return refuse("--dry-run: the demo shows nothing without founding its federation");
+    }
+    // The variable is meant for the user's own node, which the demo does not touch.
+    let variable = std::env::var_os("BELFRY_DATA_DIR").map(PathBuf::from);
+    if context.global.data_dir.is_some() && context.global.data_dir != variable {
+        return refuse(
+            "--data-dir: the demo's nodes live in a temporary directory, and it touches no other",
+        );
+    }
+    Ok(())
 }
