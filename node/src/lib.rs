@@ -8,7 +8,7 @@
 //! | [`store`], [`disk`] | SQLite and files |
 //! | [`member`] | a node as a member of a federation: between engine and network |
 //! | [`net`] | the transport between nodes |
-//! | [`ingest`] | bulk appends |
+//! | [`ingest`], [`reach`] | bulk appends; how far entries can ever get |
 //! | [`fsck`], [`audit`] | checking one's own ledger; verifying anybody's |
 //! | [`http`], [`cli`], [`config`], [`exit`] | what people and programs see |
 
@@ -27,6 +27,7 @@ mod log;
 pub mod member;
 pub mod net;
 pub mod node;
+mod reach;
 mod set_aside;
 mod startup;
 pub mod store;

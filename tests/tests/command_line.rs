@@ -296,6 +296,22 @@ fn dry_runs_change_nothing() {
     let _ = node
         .run(&["token", "create", "--scope", "append", "--dry-run"])
         .expect(0);
+    let (out, dir) = (node.beside("out"), node.beside("receipts"));
+    let (out_text, dir_text) = (out.to_string_lossy(), dir.to_string_lossy());
+    let receipts = ["--wait", "signed", "--receipts", &dir_text];
+    let append = [&["append", &file, "--dry-run"][..], &receipts].concat();
+    let said = node.run(&append).expect(0).stdout;
+    assert!(said.contains(&*dir_text), "{said}");
+    let said = node
+        .run(&["ledger", "prove", "0", "--out", &out_text, "--dry-run"])
+        .expect(0)
+        .stdout;
+    assert!(
+        said.contains("would write") && said.contains(&*out_text),
+        "{said}"
+    );
+    let _ = node.run(&["man", &out_text, "--dry-run"]).expect(0);
+    assert!(!out.exists() && !dir.exists());
     assert_eq!(node.json(&["ledger", "head"]), before);
     assert_eq!(node.json(&["token", "list"])["tokens"], json!([]));
     let other = Node::empty();

@@ -41,18 +41,12 @@ fn an_append_hands_out_receipts_that_show_a_quorum() {
         (&5.into(), &"acked".into())
     );
     let policy = text(&federation.beside("quorum.policy"));
-    let _ = federation
-        .on(
-            1,
-            &[
-                "audit",
-                "policy",
-                &federation.nodes[FACTORY].name,
-                "--out",
-                &policy,
-            ],
-        )
-        .expect(0);
+    let origin = &federation.nodes[FACTORY].name;
+    let export = ["audit", "policy", origin, "--out", &policy];
+    let dry = [&export[..], &["--dry-run"]].concat();
+    let _ = federation.on(1, &dry).expect(0);
+    assert!(!Path::new(&policy).exists());
+    let _ = federation.on(1, &export).expect(0);
     let wanted: Vec<String> = (first["first"].as_u64().unwrap()..=first["last"].as_u64().unwrap())
         .map(|index| format!("entry-{index}.tlog-proof"))
         .collect();
@@ -119,8 +113,10 @@ fn a_node_of_its_own_hands_out_receipts_under_its_key() {
         .expect(0);
     }
     let acked = ["append", &input, "--wait", "acked", "--receipts", &dir_text];
+    let size = node.json(&["status"])["size"].clone();
     let _ = node.run(&acked).expect(21);
     assert_eq!(names(&dir).len(), 3);
+    assert_eq!(node.json(&["status"])["size"], size);
 }
 
 #[test]
@@ -186,7 +182,109 @@ fn a_node_of_its_own_says_that_nobody_acknowledges() {
     };
     let size = || served.get("/checkpoint").text();
     let before = size();
-    assert_eq!((post("acked").status, post("never").status), (409, 400));
+    let refused = post("acked");
+    assert_eq!((refused.status, &refused.json()["code"]), (409, &21.into()));
+    assert_eq!(post("never").status, 400);
+    let (input, dir) = (node.write("a.ndjson", lines(1)), node.beside("receipts"));
+    let acked = ["append", &input, "--wait", "acked"];
+    let _ = node.run(&acked).expect(21);
+    let _ = node
+        .run(&[&acked[..], &["--receipts", &text(&dir)]].concat())
+        .expect(21);
     assert_eq!(size(), before);
+    assert!(!dir.exists());
     assert_eq!(post("signed").status, 201);
+}
+
+#[test]
+fn a_quorum_is_there_only_while_enough_towers_are() {
+    let federation = Federation::found(3);
+    federation.start_all();
+    let _ = federation.append(1);
+    let _ = federation
+        .on(FACTORY, &["wait", "--for", "quorum"])
+        .expect(0);
+    // Two of three make a quorum; all that was signed before stays acknowledged.
+    federation.stop(1);
+    federation.stop(2);
+    let _ = federation.wait(FACTORY, "sees them leave", |status| {
+        status["quorum"]["connected"] == 1
+    });
+    let now = ["wait", "--for", "quorum", "--timeout", "1"];
+    let refused = federation.on(FACTORY, &now).expect(31);
+    let why = "1 towers connected of 2 needed";
+    assert!(refused.stderr.contains(why), "{}", refused.stderr);
+    federation.start(1);
+    let _ = federation
+        .on(FACTORY, &["wait", "--for", "quorum"])
+        .expect(0);
+    // A mere tower has no quorum to wait for.
+    let refused = federation.on(3, &now).expect(31);
+    let why = "no quorum of its own";
+    assert!(refused.stderr.contains(why), "{}", refused.stderr);
+}
+
+#[test]
+fn a_mere_tower_refuses_to_wait_for_what_never_comes() {
+    let federation = Federation::found(3);
+    federation.start_all();
+    let tower = 1;
+    let token = federation
+        .on(tower, &["token", "create", "--scope", "append", "--json"])
+        .expect(0)
+        .json();
+    let bearer = format!("Bearer {}", token["token"].as_str().unwrap());
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("content-type", "application/json"),
+    ];
+    let input = federation.beside("in.ndjson");
+    fs::write(&input, lines(2)).unwrap();
+    let size = federation.status(tower)["size"].clone();
+    for stage in ["signed", "acked"] {
+        let path = format!("/api/v1/entries?wait={stage}");
+        let address = federation.http(tower);
+        let refused = request(&address, "POST", &path, &headers, b"{\"body\":1}");
+        assert_eq!(refused.status, 409, "{refused:?}");
+        assert_eq!(refused.json()["code"], 21, "{refused:?}");
+        let append = ["append", &text(&input), "--wait", stage];
+        let refused = federation.on(tower, &append).expect(21);
+        assert!(refused.stderr.contains("no factory"), "{refused:?}");
+    }
+    assert_eq!(federation.status(tower)["size"], size);
+}
+
+#[test]
+fn an_unfounded_node_refuses_to_wait_for_a_digest() {
+    let node = Node::empty();
+    let _ = node
+        .run(&["init", "--name", Node::NAME, "--plain-keys", "--federated"])
+        .expect(0);
+    let input = node.write("a.ndjson", lines(2));
+    let size = node.json(&["status"])["size"].clone();
+    for stage in ["signed", "acked"] {
+        let _ = node.run(&["append", &input, "--wait", stage]).expect(21);
+    }
+    assert_eq!(node.json(&["status"])["size"], size);
+    let _ = node.run(&["append", &input]).expect(0);
+}
+
+#[test]
+fn a_member_that_does_not_run_says_how_to_start_it() {
+    let federation = Federation::found(3);
+    let input = federation.beside("in.ndjson");
+    fs::write(&input, lines(2)).unwrap();
+    for stage in ["durable", "signed", "acked"] {
+        let append = ["append", &text(&input), "--wait", stage];
+        let refused = federation.on(FACTORY, &append).expect(23);
+        let why = "this member is not running";
+        assert!(refused.stderr.contains(why), "{}", refused.stderr);
+        assert!(refused.stderr.contains("`belfry run"), "{}", refused.stderr);
+    }
+    // Its own ledger is never signed.
+    federation.start_all();
+    let _ = federation.wait(1, "has entries of its own", |status| status["size"] != 0);
+    let refused = federation.on(1, &["ledger", "prove", "0"]).expect(21);
+    assert!(refused.stderr.contains("quorum"), "{}", refused.stderr);
+    assert!(!refused.stderr.contains("allow_solo"), "{}", refused.stderr);
 }

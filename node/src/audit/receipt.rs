@@ -41,10 +41,15 @@ pub fn make(reader: &Reader, index: u64, log_keys: &LogVerifiers) -> Result<Tlog
         Some(digest) => Some(digest),
         None => reader.newest_digest()?,
     };
-    let (signed, note) = newest.filter(|(signed, _)| *signed > index).ok_or_else(|| {
-        Failure::new(Code::QuorumNotMet, format!("no signed digest covers entry {index}"))
-            .hint("an unfounded node signs nothing; set ledger.allow_solo, or wait for the next digest")
-    })?;
+    let (signed, note) = newest
+        .filter(|(signed, _)| *signed > index)
+        .ok_or_else(|| {
+            Failure::new(
+                Code::QuorumNotMet,
+                format!("no signed digest covers entry {index}"),
+            )
+            .hint(unsigned(reader))
+        })?;
     let damaged = |error: &dyn std::fmt::Display| {
         Failure::new(
             Code::Damaged,
@@ -61,6 +66,18 @@ pub fn make(reader: &Reader, index: u64, log_keys: &LogVerifiers) -> Result<Tlog
     verify::inclusion(&leaf_hash(&entry), index, signed, &path, &checkpoint.root)
         .map_err(|error| damaged(&error))?;
     TlogProof::new(index, path, note, Some(entry)).map_err(|error| damaged(&error))
+}
+
+/// What to do about an entry that no digest covers. A member never signs on its own.
+fn unsigned(reader: &Reader) -> &'static str {
+    match reader.layout().genesis().exists() {
+        true => {
+            "a factory signs what a quorum of its towers holds, and a mere tower nothing of its own: `belfry status` shows the quorum, `belfry wait --for quorum` waits for it"
+        }
+        false => {
+            "an unfounded node signs nothing; set ledger.allow_solo, or wait for the next digest"
+        }
+    }
 }
 
 /// The policy that trusts one log and asks for no witness.

@@ -34,7 +34,7 @@ struct Input {
 }
 
 pub(super) fn run(context: &Context, args: &AppendArgs) -> Result<(), Failure> {
-    context.config(&BTreeMap::new())?;
+    let (config, _) = context.config(&BTreeMap::new())?;
     if args.receipts.is_some() && args.wait == Wait::Durable {
         return Err(Failure::new(
             Code::Usage,
@@ -42,6 +42,7 @@ pub(super) fn run(context: &Context, args: &AppendArgs) -> Result<(), Failure> {
         )
         .hint("in a federation use --wait acked: then each receipt shows a quorum of towers"));
     }
+    stage::check(context, &config, args.wait)?;
     let input = open(args)?;
     let draft = template(args, &input);
     if let Err(error) = draft.check() {
@@ -51,10 +52,13 @@ pub(super) fn run(context: &Context, args: &AppendArgs) -> Result<(), Failure> {
         let count = input
             .length
             .map_or_else(|| "lines".to_owned(), |length| format!("{length} files"));
-        let text = format!("would append {count} of {} as {}", input.source, draft.kind);
+        let mut text = format!("would append {count} of {} as {}", input.source, draft.kind);
+        if let Some(dir) = &args.receipts {
+            text.push_str(&format!(", and write their receipts to {}", dir.display()));
+        }
         return context.out.result(
             &text,
-            &json!({ "dry_run": true, "items": input.length, "kind": draft.kind }),
+            &json!({ "dry_run": true, "items": input.length, "kind": draft.kind, "receipts": args.receipts }),
         );
     }
     let bar = context.out.progress(input.length, "entries");
@@ -202,7 +206,7 @@ fn local(
     lines: Box<dyn Read + Send>,
     bar: &ProgressBar,
 ) -> Result<(Summary, u64), Failure> {
-    let node = context.open(&BTreeMap::new())?;
+    let node = context.open_alone()?;
     let on_error = match args.on_error {
         OnErrorArg::Stop => OnError::Stop,
         OnErrorArg::Continue => OnError::Continue,
@@ -293,17 +297,10 @@ fn report(
         };
         return Err(Failure::new(Code::Partial, why).hint(hint));
     }
-    if args.wait == Wait::Acked && !stage.reaches(Wait::Acked) && summary.places.end() > 0 {
-        return Err(Failure::new(
-            Code::QuorumNotMet,
-            "the entries are durable and no tower acknowledged them",
-        )
-        .hint("this node belongs to no federation; nobody can acknowledge its entries"));
-    }
-    if !stage.reaches(args.wait) && args.wait == Wait::Signed {
-        return Err(Failure::new(Code::QuorumNotMet, "the entries are durable and no digest covers them").hint(
-            "this node signs nothing until it belongs to a federation; set ledger.allow_solo to sign on its own",
-        ));
+    if !stage.reaches(args.wait) && summary.places.end() > 0 {
+        let why = format!("not as far as was asked: the entries are {}", stage.text());
+        return Err(Failure::new(Code::QuorumNotMet, why)
+            .hint("do not append them again; `belfry status` shows whether the ledger stopped"));
     }
     if let Some(last) = summary
         .last

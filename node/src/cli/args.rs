@@ -1,8 +1,10 @@
 //! Arguments of every command, with an example in each help text. Parses only; does nothing.
 
 mod peers;
+mod run;
 
 pub(super) use peers::{BanArgs, PeersCommand, WhomArgs};
+pub(super) use run::{DemoArgs, RunArgs, TransportArg};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -198,7 +200,7 @@ pub enum Wait {
 /// `wait`
 #[derive(Args, Debug)]
 pub struct WaitArgs {
-    /// ready, quorum, peers=N, signed=N or acked=N
+    /// ready, quorum (enough towers, nothing unacknowledged), peers=N, signed=N or acked=N
     #[arg(long = "for", value_name = "CONDITION")]
     pub condition: String,
     /// Seconds before it gives up with exit 31
@@ -275,48 +277,12 @@ pub struct EraseArgs {
     pub confirm: Option<String>,
 }
 
-/// `run`
-#[derive(Args, Debug)]
-pub struct RunArgs {
-    /// Sign digests without any tower; refused once the node belongs to a federation
-    #[arg(long)]
-    pub allow_solo: bool,
-    /// Address and port to listen on; port 0: any
-    #[arg(long, value_name = "ADDRESS")]
-    pub listen: Option<String>,
-}
-
 /// `status`
 #[derive(Args, Debug)]
 pub struct StatusArgs {
     /// Print it again every second
     #[arg(long)]
     pub watch: bool,
-}
-
-/// `demo`
-#[derive(Args, Debug)]
-pub struct DemoArgs {
-    /// What to append, at most 2,000 files
-    #[arg(default_value = ".")]
-    pub dir: PathBuf,
-    /// How the nodes talk to each other
-    #[arg(long, value_enum, default_value = "both")]
-    pub transport: TransportArg,
-    /// End when the proof is verified
-    #[arg(long)]
-    pub exit_after_proof: bool,
-}
-
-/// A transport between nodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum TransportArg {
-    /// TCP with noise and yamux.
-    Tcp,
-    /// QUIC.
-    Quic,
-    /// Whatever connects.
-    Both,
 }
 
 /// `ledger …`

@@ -43,6 +43,11 @@ pub(super) fn policy_of(context: &Context, args: &PolicyArgs) -> Result<(), Fail
         let json = json!({ "origin": origin, "policy": text });
         return context.out.result(text.trim_end_matches('\n'), &json);
     };
+    if context.global.dry_run {
+        let would = format!("would write the policy of {origin} to {}", path.display());
+        let json = json!({ "dry_run": true, "origin": origin, "file": path });
+        return context.out.result(&would, &json);
+    }
     std::fs::write(path, &text).map_err(|error| {
         Failure::new(
             Code::Io,

@@ -82,6 +82,22 @@ impl Context {
         Node::open(self.layout.clone(), config, &keys)
     }
 
+    /// The node, for a command that does the work of a node that does not run. Not a member: it takes nothing before it
+    /// asked its towers, which only `run` does.
+    pub(super) fn open_alone(&self) -> Result<Node, Failure> {
+        if self.layout.genesis().exists() {
+            return Err(Failure::new(
+                Code::Recovering,
+                "this member is not running, and takes no entry before it asked its towers",
+            )
+            .hint(format!(
+                "start it with `belfry run --data-dir {}`, then run this command again",
+                self.layout.dir().display()
+            )));
+        }
+        self.open(&BTreeMap::new())
+    }
+
     /// The keys that the ledger's digests verify under, without unlocking anything.
     pub(super) fn log_verifiers(&self) -> Result<LogVerifiers, Failure> {
         let (config, _) = self.config(&BTreeMap::new())?;

@@ -8,7 +8,6 @@ use crate::store::Reader;
 use crate::writer::Request;
 use belfry_protocol::entry::leaf::{Content, Leaf};
 use serde_json::json;
-use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 
 pub(super) fn run(context: &Context, args: &EraseArgs) -> Result<(), Failure> {
@@ -30,7 +29,7 @@ pub(super) fn run(context: &Context, args: &EraseArgs) -> Result<(), Failure> {
                 .unwrap_or_default()
         }
         None => {
-            let node = context.open(&BTreeMap::new())?;
+            let node = context.open_alone()?;
             let answer = node.writer().call(Request::Erase {
                 index: args.index,
                 payload,

@@ -109,6 +109,15 @@ pub(super) fn prove(context: &Context, args: &ProveArgs) -> Result<(), Failure> 
         let json = json!({ "index": args.index, "receipt": text });
         return context.out.result(text.trim_end_matches('\n'), &json);
     };
+    if context.global.dry_run {
+        let would = format!(
+            "would write the receipt of entry {} to {}",
+            args.index,
+            path.display()
+        );
+        let json = json!({ "dry_run": true, "index": args.index, "file": path });
+        return context.out.result(&would, &json);
+    }
     std::fs::write(path, &text).map_err(|error| {
         Failure::new(
             Code::Io,

@@ -34,18 +34,25 @@ impl Output {
 
     /// Prints a result.
     pub(super) fn result(self, human: &str, json: &Value) -> Result<(), Failure> {
-        let text = match self.format {
+        self.line(&self.formatted(human, json))
+    }
+
+    /// Prints a result; a reader that went away is an error, for callers that have something to clean up.
+    pub(super) fn try_result(self, human: &str, json: &Value) -> Result<(), Failure> {
+        Ok(write_line(&self.formatted(human, json))?)
+    }
+
+    fn formatted(self, human: &str, json: &Value) -> String {
+        match self.format {
             Format::Human => human.to_owned(),
             Format::Json => serde_json::to_string_pretty(json).unwrap_or_default(),
             Format::Ndjson => json.to_string(),
-        };
-        self.line(&text)
+        }
     }
 
     /// Prints one line of a stream; a reader that went away ends the command quietly.
     pub(super) fn line(self, text: &str) -> Result<(), Failure> {
-        let mut out = anstream::stdout().lock();
-        match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        match write_line(text) {
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
             other => Ok(other?),
         }
@@ -77,6 +84,12 @@ impl Output {
         bar.enable_steady_tick(Duration::from_millis(200));
         bar
     }
+}
+
+fn write_line(text: &str) -> std::io::Result<()> {
+    let mut out = anstream::stdout().lock();
+    writeln!(out, "{text}")?;
+    out.flush()
 }
 
 /// Prints an error: `error:` and `hint:` lines, or one JSON object.

@@ -1,5 +1,5 @@
-//! `belfry run`: the node in the foreground. Listens, says so, and ends cleanly on SIGTERM and Ctrl-C; SIGHUP reads the
-//! configuration again.
+//! `belfry run`: the node in the foreground. Listens, says so, and ends cleanly on SIGTERM and Ctrl-C, and when asked so
+//! with standard input; SIGHUP reads the configuration again.
 
 use super::args::RunArgs;
 use super::context::Context;
@@ -16,12 +16,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 /// How long open requests may take after a stop was asked for.
 const GRACE: Duration = Duration::from_secs(10);
 
 pub(super) fn run(context: &Context, args: &RunArgs) -> Result<(), Failure> {
+    let input = args.end_with_input.then(end_of_input).transpose()?;
     let mut flags = BTreeMap::new();
     if args.allow_solo {
         flags.insert("ledger.allow_solo", "true".to_owned());
@@ -51,7 +52,7 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> Result<(), Failure> {
         .build()?;
     let served = runtime.block_on(async {
         let net = join_federation(context, &app)?;
-        let served = serve(context, &app, &flags).await;
+        let served = serve(context, &app, &flags, input).await;
         if let Some(net) = net {
             // A writer that waits for the flusher holds up what is on its way to it; peers send that again.
             if tokio::time::timeout(GRACE, net.close()).await.is_err() {
@@ -104,6 +105,7 @@ async fn serve(
     context: &Context,
     app: &Arc<App>,
     flags: &BTreeMap<&'static str, String>,
+    input: Option<oneshot::Receiver<()>>,
 ) -> Result<(), Failure> {
     let wanted = app.node.config.http_listen;
     let tcp = TcpListener::bind(wanted).await.map_err(|error| {
@@ -134,7 +136,7 @@ async fn serve(
     tasks.spawn(async move { public.await });
     tasks.spawn(async move { control.await });
     announce(context, app, &address.to_string())?;
-    let ended = signals(context, app, flags).await;
+    let ended = signals(context, app, flags, input).await;
     app.ready.store(false, Ordering::Relaxed);
     notify(&[sd_notify::NotifyState::Stopping]);
     let _ = stop.send(true);
@@ -172,17 +174,39 @@ fn notify(states: &[sd_notify::NotifyState<'_>]) {
     }
 }
 
-/// Waits for the signal to stop; reloads on SIGHUP until then.
+/// Tells when standard input ends. The thread is nobody's: a blocked read ends with the process only.
+fn end_of_input() -> Result<oneshot::Receiver<()>, Failure> {
+    let (ended, wait) = oneshot::channel();
+    let read = move || {
+        // An error is an end, too; what comes before it means nothing.
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        let _ = ended.send(());
+    };
+    let thread = std::thread::Builder::new().name("stdin".to_owned());
+    thread.spawn(read)?;
+    Ok(wait)
+}
+
+/// Waits for the signal to stop, or the end of `input`; reloads on SIGHUP until then.
 async fn signals(
     context: &Context,
     app: &App,
     flags: &BTreeMap<&'static str, String>,
+    input: Option<oneshot::Receiver<()>>,
 ) -> Result<(), Failure> {
+    let input = async {
+        match input {
+            Some(input) => drop(input.await),
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(input);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
     loop {
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
+            () = &mut input => return Ok(()),
             interrupted = tokio::signal::ctrl_c() => {
                 interrupted?;
                 return Err(Failure::new(Code::Interrupted, "interrupted; everything acknowledged is on disk"));

@@ -39,6 +39,12 @@ pub(super) fn validate(context: &Context) -> Result<(), Failure> {
 }
 
 pub(super) fn man(context: &Context, dir: &Path) -> Result<(), Failure> {
+    if context.global.dry_run {
+        let text = format!("would write manual pages to {}", dir.display());
+        return context
+            .out
+            .result(&text, &json!({ "dry_run": true, "dir": dir }));
+    }
     std::fs::create_dir_all(dir)?;
     clap_mangen::generate_to(Cli::command(), dir)?;
     let count = std::fs::read_dir(dir)?.count();

@@ -17,7 +17,7 @@ pub(super) enum Condition {
     Ready,
     /// So many members are connected.
     Peers(u64),
-    /// As many towers are connected as an ack needs, and every signed digest has its quorum.
+    /// As many towers are connected as an ack needs, and a quorum acknowledged every entry.
     Quorum,
     /// Everything below this index is signed.
     Signed(u64),
@@ -59,8 +59,12 @@ impl Condition {
         match self {
             Self::Ready => phase.is_none_or(|phase| matches!(phase, "active" | "tower")),
             Self::Peers(count) => connected(status) >= count,
+            // What was acknowledged once says nothing about the towers of now.
             Self::Quorum => {
-                number("signed_size") > 0 && number("acked_size") == number("signed_size")
+                let (connected, needed) = towers(status).unwrap_or((0, u64::MAX));
+                let size = number("size");
+                // The size is read first; acks of more may come in between.
+                connected >= needed && size > 0 && number("acked_size") >= size
             }
             Self::Signed(size) => number("signed_size") >= size,
             Self::Acked(size) => number("acked_size") >= size,
@@ -79,6 +83,30 @@ fn peers(status: &Value) -> impl Iterator<Item = &Value> {
 fn connected(status: &Value) -> u64 {
     let open = |peer: &&Value| peer.get("connected") == Some(&Value::Bool(true));
     peers(status).filter(open).count() as u64
+}
+
+/// How many towers are connected, and how many an ack needs; `None` without a quorum of its own.
+fn towers(status: &Value) -> Option<(u64, u64)> {
+    let quorum = status.get("quorum")?;
+    let number = |key: &str| quorum.get(key).and_then(Value::as_u64);
+    Some((number("connected")?, number("needed")?))
+}
+
+/// Why a condition does not hold.
+fn why_not(condition: Condition, status: &Value) -> String {
+    let value = |key: &str| status.get(key).unwrap_or(&Value::Null);
+    let towers = match towers(status) {
+        Some((connected, needed)) => format!("{connected} towers connected of {needed} needed"),
+        None => "no quorum of its own".to_owned(),
+    };
+    format!(
+        "{condition} is not so: phase {}, {} members connected, {towers}, {} entries, {} signed, {} acknowledged",
+        value("phase"),
+        connected(status),
+        value("size"),
+        value("signed_size"),
+        value("acked_size")
+    )
 }
 
 /// Asks the running node until the condition holds, and returns its last status.
@@ -100,13 +128,7 @@ pub(super) fn until(
         if began.elapsed() >= timeout {
             let why = match last {
                 None => "no node runs on this directory".to_owned(),
-                Some(status) => format!(
-                    "{condition} is not so: phase {}, {} members connected, {} entries signed, {} acknowledged",
-                    status.get("phase").unwrap_or(&Value::Null),
-                    connected(&status),
-                    status.get("signed_size").unwrap_or(&Value::Null),
-                    status.get("acked_size").unwrap_or(&Value::Null)
-                ),
+                Some(status) => why_not(condition, &status),
             };
             return Err(Failure::new(Code::TimedOut, why)
                 .hint("`belfry status` shows what each member holds and why a hello failed"));

@@ -23,6 +23,15 @@ impl Problem {
         }
     }
 
+    /// A failure under a status of its own.
+    pub(super) fn with(status: StatusCode, failure: Failure) -> Self {
+        Self {
+            status,
+            failure,
+            retry_after_seconds: None,
+        }
+    }
+
     /// Adds what to do.
     #[must_use]
     pub(super) fn hint(mut self, hint: &str) -> Self {

@@ -2,6 +2,7 @@
 
 use super::problem::Problem;
 use super::state::App;
+use crate::reach::Reach;
 use axum::http::StatusCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,22 +25,16 @@ impl Stage {
     /// What `wait` asks for. Read before anything is appended: a request that is refused must change nothing.
     ///
     /// # Errors
-    /// When it is no stage, or one that this node cannot reach.
+    /// When it is no stage, or one that this node can never reach.
     pub(super) fn asked(wait: Option<&str>, app: &App) -> Result<Self, Problem> {
-        let member = app.node.membership().is_some();
-        let conflict = |detail, hint| Err(Problem::new(StatusCode::CONFLICT, detail).hint(hint));
+        let config = &app.node.config;
+        let federation = app.node.membership().map(|(federation, _)| federation);
+        let reach = Reach::of(federation, &config.name, config.allow_solo);
+        let never = |failure| Problem::with(StatusCode::CONFLICT, failure);
         match wait {
             None | Some("durable") => Ok(Self::Durable),
-            Some("signed") if member || app.node.config.allow_solo => Ok(Self::Signed),
-            Some("signed") => conflict(
-                "this node signs nothing yet",
-                "it belongs to no federation and ledger.allow_solo is false; wait for durable",
-            ),
-            Some("acked") if member => Ok(Self::Acked),
-            Some("acked") => conflict(
-                "nobody acknowledges the entries of this node",
-                "it belongs to no federation; wait for durable or signed",
-            ),
+            Some("signed") => reach.check_signed().map(|()| Self::Signed).map_err(never),
+            Some("acked") => reach.check_acked().map(|()| Self::Acked).map_err(never),
             Some(_) => Err(Problem::new(
                 StatusCode::BAD_REQUEST,
                 "wait must be durable, signed or acked",

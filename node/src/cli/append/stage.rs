@@ -1,11 +1,15 @@
-//! How far what was appended is: durable, signed, acknowledged. May only wait; the entries are durable by then, whatever
-//! happens.
+//! How far what was appended is: durable, signed, acknowledged. What can never be is refused before anything is appended;
+//! afterwards it may only wait: the entries are durable by then, whatever happens.
 
 use crate::cli::args::{AppendArgs, Wait};
 use crate::cli::context::Context;
+use crate::cli::control::Control;
 use crate::cli::wait::{self, Condition};
+use crate::config::Config;
 use crate::exit::Failure;
 use crate::ingest::Summary;
+use crate::member;
+use crate::reach::Reach;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -51,6 +55,27 @@ impl Stage {
             Wait::Signed => Self::Signed,
             Wait::Acked => Self::Acked,
         }
+    }
+}
+
+/// Refuses a stage that entries of this node can never reach.
+///
+/// # Errors
+/// [`crate::exit::Code::QuorumNotMet`].
+pub(super) fn check(context: &Context, config: &Config, wait: Wait) -> Result<(), Failure> {
+    if wait == Wait::Durable {
+        return Ok(());
+    }
+    let federation = member::federation(&context.layout)?;
+    // `run --allow-solo` is known to the process only.
+    let solo = match Control::find(&context.layout) {
+        Some(control) => control.get("/control/status")?.get("mode") == Some(&"solo".into()),
+        None => config.allow_solo,
+    };
+    let reach = Reach::of(federation.as_ref(), &config.name, solo);
+    match wait {
+        Wait::Acked => reach.check_acked(),
+        _ => reach.check_signed(),
     }
 }
 

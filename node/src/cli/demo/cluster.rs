@@ -1,27 +1,19 @@
 //! The demo's federation: four data directories, a manifest that all four signed, and a process for each.
 
-use crate::cli::context::key_failure;
+use super::children::Children;
+use super::founding::{describe, free_port, is_free, make, sign};
 use crate::cli::control::Control;
-use crate::clock;
-use crate::config::EXAMPLE;
+use crate::config::environment;
 use crate::disk::RealDisk;
 use crate::exit::{Code, Failure};
 use crate::member;
-use crate::net::{Transport, peer_id_of};
+use crate::net::Transport;
 use crate::store::Layout;
-use belfry_keys::{CreateOptions, KeyDir, NodeKeys, Protection};
-use belfry_protocol::cert::{Certificate, Scope, certificate_hash};
-use belfry_protocol::manifest::{
-    DEFAULT_VALIDITY_SECONDS, Federation, Limits, Manifest, Member, Quorum, SignedManifest, policy,
-    signing_text, smallest_amendment,
-};
-use belfry_protocol::note::SignedNote;
-use belfry_protocol::policy::Policy;
+use belfry_protocol::manifest::{Federation, Quorum, policy_text};
 use serde_json::Value;
 use std::fs::File;
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,47 +24,101 @@ pub(super) const NAMES: [&str; 4] = [
     "south.demo.example",
     "west.demo.example",
 ];
-/// Days before expiry from which members should sign again.
-const RESIGN_LEAD_SECONDS: u64 = 30 * 86_400;
 /// How long the demo waits for anything.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Pause between two looks.
 const LOOK: Duration = Duration::from_millis(10);
+
+/// How often it is founded anew, on other ports, when a port is taken before its node listens on it.
+const FOUNDINGS: usize = 5;
 
 /// One node of the demo.
 pub(super) struct Demoed {
     pub(super) name: &'static str,
     pub(super) layout: Layout,
     pub(super) address: String,
-    child: Option<Child>,
+    /// Where other members reach it.
+    pub(super) peer_addresses: Vec<String>,
+    factory: bool,
+    port: u16,
+}
+
+impl Demoed {
+    pub(super) fn role(&self) -> &'static str {
+        match self.factory {
+            true => "factory",
+            false => "tower",
+        }
+    }
+
+    /// The end of its log.
+    fn last_words(&self) -> String {
+        let log = std::fs::read_to_string(self.layout.dir().join("node.log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(5)..].join("\n")
+    }
 }
 
 /// The federation of the demo.
 pub(super) struct Cluster {
     pub(super) nodes: Vec<Demoed>,
-    pub(super) policy: Policy,
+    /// The policy of the factory's ledger, as a file holds it.
+    pub(super) policy: String,
     pub(super) quorum: Quorum,
     pub(super) id: String,
+    children: Arc<Children>,
 }
 
 impl Cluster {
     /// Makes keys, configuration and manifest, and starts all nodes.
-    pub(super) fn found(home: &Path, transport: Transport) -> Result<Self, Failure> {
-        let mut nodes = Vec::new();
-        let mut keys = Vec::new();
-        let mut members = Vec::new();
+    pub(super) fn found(
+        home: &Path,
+        transport: Transport,
+        children: &Arc<Children>,
+    ) -> Result<Self, Failure> {
+        for _ in 1..FOUNDINGS {
+            let mut cluster = Self::prepare(home, transport, children)?;
+            let Err(failure) = cluster.start_all() else {
+                return Ok(cluster);
+            };
+            (0..cluster.nodes.len()).for_each(|number| children.kill(number));
+            children.check_open()?;
+            if cluster.nodes.iter().all(|node| is_free(node.port)) {
+                return Err(failure);
+            }
+            for node in &cluster.nodes {
+                std::fs::remove_dir_all(node.layout.dir())?;
+            }
+        }
+        let mut cluster = Self::prepare(home, transport, children)?;
+        cluster.start_all().map(|()| cluster)
+    }
+
+    /// Everything but the processes.
+    fn prepare(
+        home: &Path,
+        transport: Transport,
+        children: &Arc<Children>,
+    ) -> Result<Self, Failure> {
+        let (mut nodes, mut keys, mut members) = (Vec::new(), Vec::new(), Vec::new());
         for (number, name) in NAMES.into_iter().enumerate() {
             let layout = Layout::new(home.join(format!("node-{number}")));
-            let port = free_port()?;
-            let node_keys = make(&layout, name, number == 0, port, transport)?;
-            members.push(describe(&node_keys, number == 0, port, transport)?);
-            keys.push(node_keys);
+            let (factory, port) = (number == 0, free_port()?);
+            let node_keys = make(&layout, name, factory, port, transport)?;
+            let member = describe(&node_keys, factory, port, transport)?;
+            let addresses = member.addresses.iter();
             nodes.push(Demoed {
                 name,
                 layout,
                 address: String::new(),
-                child: None,
+                peer_addresses: addresses
+                    .map(|address| format!("{address}/p2p/{}", member.peer))
+                    .collect(),
+                factory,
+                port,
             });
+            members.push(member);
+            keys.push(node_keys);
         }
         let signed = sign(members, &keys)?;
         let founded = signed
@@ -87,21 +133,22 @@ impl Cluster {
             let keys = keys.iter().find(|keys| keys.name() == name)?;
             Some(vec![keys.certificate_content().clone()])
         };
-        let policy = policy(&federation, NAMES[0], chain)
+        let policy = policy_text(&federation, NAMES[0], chain)
             .map_err(|error| Failure::new(Code::Failed, error.to_string()))?;
         let quorum = federation
             .quorum_of(NAMES[0])
             .ok_or_else(|| Failure::new(Code::Failed, "the demo's quorum does not work out"))?;
-        let mut cluster = Self {
+        Ok(Self {
             nodes,
             policy,
             quorum,
             id: federation.id().to_hex(),
-        };
-        for number in 0..cluster.nodes.len() {
-            cluster.start(number)?;
-        }
-        Ok(cluster)
+            children: Arc::clone(children),
+        })
+    }
+
+    fn start_all(&mut self) -> Result<(), Failure> {
+        (0..self.nodes.len()).try_for_each(|number| self.start(number))
     }
 
     /// Starts a node's process and waits until it serves.
@@ -113,14 +160,17 @@ impl Cluster {
             .create(true)
             .append(true)
             .open(node.layout.dir().join("node.log"))?;
-        let child = Command::new(std::env::current_exe()?)
-            .args(["run", "--no-input", "--data-dir"])
+        let mut command = Command::new(std::env::current_exe()?);
+        // What is set for the user's own node is not meant for these.
+        for name in environment().keys() {
+            command.env_remove(name);
+        }
+        command
+            .args(["run", "--no-input", "--end-with-input", "--data-dir"])
             .arg(node.layout.dir())
-            .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()?;
-        node.child = Some(child);
+            .stderr(log);
+        self.children.start(number, &mut command)?;
         let until = Instant::now() + PATIENCE;
         loop {
             if let Ok(text) = std::fs::read_to_string(&address)
@@ -129,31 +179,12 @@ impl Cluster {
                 node.address = format!("http://{}", text.trim());
                 return Ok(());
             }
-            let ended = node.child.as_mut().map(Child::try_wait);
-            if Instant::now() > until || matches!(ended, Some(Ok(Some(_)))) {
-                let log = std::fs::read_to_string(node.layout.dir().join("node.log"));
-                let last: Vec<String> = log
-                    .unwrap_or_default()
-                    .lines()
-                    .rev()
-                    .take(5)
-                    .map(str::to_owned)
-                    .collect();
-                let why = last.into_iter().rev().collect::<Vec<_>>().join("\n");
-                return Err(Failure::new(
-                    Code::Failed,
-                    format!("{} did not start:\n{why}", node.name),
-                ));
+            self.children.check_open()?;
+            if self.children.ended(number).is_some() || Instant::now() > until {
+                let why = format!("{} did not start:\n{}", node.name, node.last_words());
+                return Err(Failure::new(Code::Failed, why));
             }
             std::thread::sleep(LOOK);
-        }
-    }
-
-    /// Ends a node's process as a power cut would.
-    pub(super) fn kill(&mut self, number: usize) {
-        if let Some(mut child) = self.nodes[number].child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
         }
     }
 
@@ -174,6 +205,12 @@ impl Cluster {
         let began = Instant::now();
         let mut last = Value::Null;
         while began.elapsed() < PATIENCE {
+            self.children.check_open()?;
+            if let Some(ended) = self.children.ended(number) {
+                let node = &self.nodes[number];
+                let why = format!("{} died ({ended}):\n{}", node.name, node.last_words());
+                return Err(Failure::new(Code::Failed, why));
+            }
             if let Some(status) = self.status(number) {
                 if right(&status) {
                     return Ok(began.elapsed());
@@ -190,129 +227,4 @@ impl Cluster {
             ),
         ))
     }
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        for number in 0..self.nodes.len() {
-            self.kill(number);
-        }
-    }
-}
-
-/// A port that is free now for TCP and UDP. Another program could take it before the node does; then the demo says so.
-fn free_port() -> Result<u16, Failure> {
-    for _ in 0..32 {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-            .local_addr()?
-            .port();
-        if UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return Ok(port);
-        }
-    }
-    Err(Failure::new(Code::Io, "no port is free on loopback"))
-}
-
-/// Keys and configuration of a node. The keys are unencrypted: they live as long as the demo.
-fn make(
-    layout: &Layout,
-    name: &str,
-    factory: bool,
-    port: u16,
-    transport: Transport,
-) -> Result<NodeKeys, Failure> {
-    std::fs::create_dir_all(layout.dir())?;
-    let options = CreateOptions {
-        name: name.to_owned(),
-        protection: Protection::Plain,
-        now_seconds: now_seconds(),
-        scope: Scope::Unfounded,
-        import_log_key: None,
-    };
-    let keys = KeyDir::create(layout.dir(), options).map_err(key_failure)?;
-    let transport = match transport {
-        Transport::Tcp => "tcp",
-        Transport::Quic => "quic",
-        Transport::Both => "both",
-    };
-    let config = EXAMPLE
-        .replace("{name}", name)
-        .replace(
-            "role = \"factory\"",
-            if factory {
-                "role = \"factory\""
-            } else {
-                "role = \"tower\""
-            },
-        )
-        .replace("allow_solo = true", "allow_solo = false")
-        .replace("listen = \"127.0.0.1:9470\"", "listen = \"127.0.0.1:0\"");
-    let net = format!("\n[net]\nlisten = \"127.0.0.1:{port}\"\ntransport = \"{transport}\"\n");
-    std::fs::write(layout.config(), config + &net)?;
-    Ok(keys)
-}
-
-fn now_seconds() -> u64 {
-    u64::try_from(clock::wall().seconds()).unwrap_or(0)
-}
-
-fn describe(
-    keys: &NodeKeys,
-    factory: bool,
-    port: u16,
-    transport: Transport,
-) -> Result<Member, Failure> {
-    let certificate: &Certificate = keys.certificate_content();
-    let note: &SignedNote = keys.certificate();
-    debug_assert_eq!(certificate.node, keys.name());
-    Ok(Member {
-        name: keys.name().to_owned(),
-        factory,
-        tower: !factory,
-        identity: keys.identity_verifier().clone(),
-        peer: peer_id_of(&keys.transport_public_key()).to_string(),
-        addresses: transport
-            .listen_on(Ipv4Addr::LOCALHOST.into(), port)
-            .iter()
-            .map(ToString::to_string)
-            .collect(),
-        http: None,
-        certificate_head: certificate_hash(note),
-    })
-}
-
-/// The manifest of epoch 0, signed by every member.
-fn sign(members: Vec<Member>, keys: &[NodeKeys]) -> Result<SignedManifest, Failure> {
-    let failed = |error: &dyn std::fmt::Display| Failure::new(Code::Failed, error.to_string());
-    let count = u32::try_from(members.len()).unwrap_or(0);
-    let created_seconds = now_seconds();
-    let mut lineage = [0; 16];
-    getrandom::fill(&mut lineage).map_err(|error| failed(&error))?;
-    let mut members = members;
-    members.sort_by(|a, b| a.name.cmp(&b.name));
-    let manifest = Manifest {
-        federation: "Belfry demo".to_owned(),
-        epoch: 0,
-        previous: None,
-        lineage,
-        created_seconds,
-        expires_seconds: created_seconds + DEFAULT_VALIDITY_SECONDS,
-        resign_from_seconds: created_seconds + DEFAULT_VALIDITY_SECONDS - RESIGN_LEAD_SECONDS,
-        protocol: ((1, 0), (1, 0)),
-        tower_quorum: Quorum::smallest(count - 1).map_or(1, |quorum| quorum.needed),
-        members,
-        amendment_threshold: smallest_amendment(count).unwrap_or(count),
-        limits: Limits::default(),
-        mirroring: true,
-        recovery_keys: Vec::new(),
-    };
-    let text = signing_text(&manifest, None);
-    let mut lines = Vec::new();
-    for keys in keys {
-        let identity = keys
-            .identity_key()
-            .ok_or_else(|| failed(&"a demo node has no identity key"))?;
-        lines.push(identity.sign_note(&text).map_err(|error| failed(&error))?);
-    }
-    SignedManifest::assemble(manifest, None, lines).map_err(|error| failed(&error))
 }
