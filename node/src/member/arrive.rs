@@ -195,7 +195,7 @@ fn translate(bound: &Bound, event: NetEvent) -> Option<(PeerId, Input)> {
 mod tests {
     use super::super::bans::Bans;
     use super::super::lobby::Lobby;
-    use super::super::names_of;
+    use super::super::network::names_of;
     use super::super::testing::found;
     use super::super::verify::Snapshot;
     use super::*;

@@ -38,7 +38,7 @@ use belfry_protocol::engine::ledger::start::Incarnation;
 use belfry_protocol::engine::store::Transaction;
 use belfry_protocol::manifest::{Federation, SignedManifest};
 use belfry_protocol::wire::{Range, Version};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Longest frame between members: a tail with its head, as the engine has it, and room for the frame.
@@ -53,15 +53,6 @@ fn peers_of(federation: &Federation, local: PeerId) -> Vec<(PeerId, Vec<Multiadd
             let known = |address: &String| address.parse::<Multiaddr>().ok();
             Some((peer, member.addresses.iter().filter_map(known).collect()))
         })
-        .filter(|(peer, _)| *peer != local)
-        .collect()
-}
-
-/// Names of the members by transport id, without this node's own.
-fn names_of(federation: &Federation, local: PeerId) -> BTreeMap<PeerId, String> {
-    let members = federation.manifest().members.iter();
-    members
-        .filter_map(|member| Some((member.peer.parse().ok()?, member.name.clone())))
         .filter(|(peer, _)| *peer != local)
         .collect()
 }

@@ -8,13 +8,14 @@ use super::link::{Bound, Link};
 use super::lobby::Lobby;
 use super::verify::{self, Pool, PoolCounts};
 use super::watch;
-use super::{MAX_FRAME, Renewer, names_of, peers_of};
+use super::{MAX_FRAME, Renewer, peers_of};
 use crate::exit::{Code, Failure};
-use crate::net::{self, NetCommand, NetConfig, NetHandle};
+use crate::net::{self, NetCommand, NetConfig, NetHandle, PeerId};
 use crate::node::Node;
 use crate::store::Reader;
 use belfry_keys::NodeKeys;
 use belfry_protocol::manifest::Federation;
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use tokio::sync::mpsc;
@@ -117,6 +118,15 @@ pub fn connect(
         tasks: vec![task, delivery, watching],
         verifiers,
     })
+}
+
+/// Names of the members by transport id, without this node's own.
+pub(super) fn names_of(federation: &Federation, local: PeerId) -> BTreeMap<PeerId, String> {
+    let members = federation.manifest().members.iter();
+    members
+        .filter_map(|member| Some((member.peer.parse().ok()?, member.name.clone())))
+        .filter(|(peer, _)| *peer != local)
+        .collect()
 }
 
 /// Whether some member is reached through a relay.
