@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
 /// How long open requests may take after a stop was asked for.
@@ -107,6 +107,8 @@ async fn serve(
     flags: &BTreeMap<&'static str, String>,
     input: Option<oneshot::Receiver<()>>,
 ) -> Result<(), Failure> {
+    // Before anybody is told that it runs, who may then stop it or reload it at once.
+    let signals = Signals::listen()?;
     let wanted = app.node.config.http_listen;
     let tcp = TcpListener::bind(wanted).await.map_err(|error| {
         Failure::new(Code::Io, format!("cannot listen on {wanted}: {error}"))
@@ -136,7 +138,7 @@ async fn serve(
     tasks.spawn(async move { public.await });
     tasks.spawn(async move { control.await });
     announce(context, app, &address.to_string())?;
-    let ended = signals(context, app, flags, input).await;
+    let ended = signals.stopped(context, app, flags, input).await;
     app.ready.store(false, Ordering::Relaxed);
     notify(&[sd_notify::NotifyState::Stopping]);
     let _ = stop.send(true);
@@ -187,31 +189,46 @@ fn end_of_input() -> Result<oneshot::Receiver<()>, Failure> {
     Ok(wait)
 }
 
-/// Waits for the signal to stop, or the end of `input`; reloads on SIGHUP until then.
-async fn signals(
-    context: &Context,
-    app: &App,
-    flags: &BTreeMap<&'static str, String>,
-    input: Option<oneshot::Receiver<()>>,
-) -> Result<(), Failure> {
-    let input = async {
-        match input {
-            Some(input) => drop(input.await),
-            None => std::future::pending().await,
-        }
-    };
-    tokio::pin!(input);
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            () = &mut input => return Ok(()),
-            interrupted = tokio::signal::ctrl_c() => {
-                interrupted?;
-                return Err(Failure::new(Code::Interrupted, "interrupted; everything acknowledged is on disk"));
+/// Signals that the node handles.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, Failure> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for the signal to stop, or the end of `input`; reloads on SIGHUP until then.
+    async fn stopped(
+        mut self,
+        context: &Context,
+        app: &App,
+        flags: &BTreeMap<&'static str, String>,
+        input: Option<oneshot::Receiver<()>>,
+    ) -> Result<(), Failure> {
+        let input = async {
+            match input {
+                Some(input) => drop(input.await),
+                None => std::future::pending().await,
             }
-            _ = hangup.recv() => reload(context, app, flags),
+        };
+        tokio::pin!(input);
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return Ok(()),
+                () = &mut input => return Ok(()),
+                _ = self.interrupt.recv() => {
+                    return Err(Failure::new(Code::Interrupted, "interrupted; everything acknowledged is on disk"));
+                }
+                _ = self.hangup.recv() => reload(context, app, flags),
+            }
         }
     }
 }
