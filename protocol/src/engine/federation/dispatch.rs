@@ -1,4 +1,4 @@
-//! From frames to the rule that answers them. Whoever sends one is an admitted member; anything else was refused before.
+//! From frames to the rule that answers them (R1-R8). Whoever sends one is an admitted member; anything else was refused before.
 
 use super::io::{Free, Topic, Verdict};
 use super::messages::frame;

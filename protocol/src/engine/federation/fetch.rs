@@ -1,4 +1,4 @@
-//! Catching up: entries under a digest that was seen, fetched piece by piece from whoever holds them. Each piece is
+//! Catching up (R3, R4): entries under a digest that was seen, fetched piece by piece from whoever holds them. Each piece is
 //! proved against the digest before it is kept, so a lying source costs one piece.
 
 use super::io::{Free, Protocol};

@@ -1,4 +1,4 @@
-//! Heads: once a second a tower tells everybody the newest digest it acked of each ledger, with its lines, if that is
+//! Heads (R4, R5): once a second a tower tells everybody the newest digest it acked of each ledger, with its lines, if that is
 //! news. What is told is judged by its content alone, so relayed copies do no harm.
 
 use super::Turn;

@@ -1,5 +1,5 @@
-//! Making and opening messages of sync 1.0: frames, envelopes, bodies. Which bytes are a promise is decided here, by the
-//! type that each function returns.
+//! Making and opening messages of sync 1.0 (R7): frames, envelopes, bodies. Which bytes are a promise (R9) is decided
+//! here, by the type that each function returns.
 
 use super::io::{FreeBytes, PromiseBytes};
 use super::members::Members;

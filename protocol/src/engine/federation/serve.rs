@@ -1,4 +1,4 @@
-//! Answering with entries: bundles as they are, and a proof that they lead to the tree that was asked for. Runs beside
+//! Answering with entries (R3, R10): bundles as they are, and a proof that they lead to the tree that was asked for. Runs beside
 //! the engine over whatever holds the ledger; may not decide who gets an answer.
 
 use crate::engine::store::StoreError;

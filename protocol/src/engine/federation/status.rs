@@ -1,4 +1,4 @@
-//! How far a node is, for people: read from the store and from what is on its way. May not change anything.
+//! How far a node is (R1-R4, R8), for people: read from the store and from what is on its way. May not change anything.
 
 use super::io::{self, Status};
 use super::{Engine, marks, mirror};

@@ -1,4 +1,4 @@
-//! Signing digests. On its own (`solo`) a ledger needs no other's acknowledgement, so every step that appended signs,
+//! Signing digests (R1, R9). On its own (`solo`) a ledger needs no other's acknowledgement, so every step that appended signs,
 //! in the same transaction as the entries: one sync makes both durable, and the note leaves after it.
 
 use super::{Config, Head, KEPT_DIGESTS, Promise, Step};

@@ -1,5 +1,5 @@
 //! The ledger's right edge as one durable record: everything a step needs to go on, about 8 KiB at most.
-//! May not be trusted against a signed digest: start-up compares the two.
+//! May not be trusted against a signed digest: start-up compares the two (R3).
 
 use crate::engine::store::{Record, StoreError, Transaction};
 use crate::entry::time::TimeUs;

@@ -1,4 +1,5 @@
-//! One node's append-only ledger as a state machine: appending, pacing and signing, day digests, erasing, flushing.
+//! One node's append-only ledger as a state machine: appending (R11), pacing and signing (R1), day digests (R12),
+//! erasing (R10), flushing.
 //! Every step runs in one transaction; nothing is kept between steps that the store does not hold.
 
 mod append;

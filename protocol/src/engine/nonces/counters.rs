@@ -1,4 +1,4 @@
-//! The sender's side of streams: counters of which none is used twice, taken from the store in blocks of 1,024.
+//! The sender's side of streams (R7): counters of which none is used twice, taken from the store in blocks of 1,024.
 //! Never from the clock, which may step back. What is left of a block at the end of a process is skipped.
 
 use super::{damaged, number};

@@ -1,4 +1,4 @@
-//! Proves at a start that the store really remembers and refuses, on rows of a sender that cannot exist.
+//! Proves at a start (R8) that the store really remembers and refuses, on rows of a sender that cannot exist.
 //! Everything happens in a savepoint that is always undone; no trace may be left, and that is checked too.
 
 use super::clock::ConfirmedClock;

@@ -1,4 +1,4 @@
-//! Single requests: a nonce that the sender never used before, and a time inside the window and above a durable floor.
+//! Single requests (R8): a nonce that the sender never used before, and a time inside the window and above a durable floor.
 //! A nonce is remembered until the floor has passed its time; the floor never falls, whatever the clock does.
 
 use super::clock::{ConfirmedClock, Why};

@@ -1,4 +1,4 @@
-//! Streams: for each (sender, key serial, incarnation, stream) the highest counter and which of the 1,024 up to it came.
+//! Streams (R7): for each (sender, key serial, incarnation, stream) the highest counter and which of the 1,024 up to it came.
 //! What is forgotten to bound the table is refused from then on; forgetting never makes room for a replay.
 
 use super::{damaged, number};
