@@ -156,6 +156,8 @@ pub enum Reason {
     NotYours,
     /// The message cannot be read, or breaks a rule.
     Bad,
+    /// Its kind, or the version of its frame, is not known here; nothing of it was read.
+    Unknown,
 }
 
 impl Reason {
@@ -173,6 +175,7 @@ impl Reason {
             Self::TooMuch => "more than a tower takes unsigned",
             Self::NotYours => "it is no tower of this ledger",
             Self::Bad => "it cannot read the message",
+            Self::Unknown => "it does not know this version or kind of message",
         }
     }
 }
@@ -180,7 +183,7 @@ impl Reason {
 /// A refusal.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Refused {
-    /// The ledger.
+    /// The ledger; empty for [`Reason::Unknown`].
     pub origin: Text<200>,
     /// Why.
     pub reason: Reason,

@@ -2,15 +2,24 @@
 
 use super::io::{Free, Topic, Verdict};
 use super::messages::frame;
+use super::tower::Refusal;
 use super::{Asked, Bad, Stop, Turn, What};
 use crate::engine::store::Transaction;
-use crate::wire::v1::{Heads, Kind};
+use crate::wire::v1::{Heads, Kind, Reason};
 
 impl<T: Transaction> Turn<'_, '_, T> {
     /// A member asks.
     pub(super) fn asked(&mut self, peer: &str, id: u64, bytes: &[u8]) -> Result<(), Stop> {
         let from = self.member_of(peer)?;
-        let (kind, payload) = frame(bytes)?;
+        let (kind, payload) = match frame(bytes) {
+            Ok(frame) => frame,
+            Err(bad) if bad.is_unknown() => {
+                self.given_up(Some((peer.to_owned(), false)), bad.0);
+                self.refuse(from, id, "", Refusal::of(Reason::Unknown));
+                return Ok(());
+            }
+            Err(bad) => return Err(bad.into()),
+        };
         match kind {
             Kind::Prepare => self.prepare_asked(from, id, payload),
             Kind::Digest => self.digest_asked(from, id, payload),

@@ -484,6 +484,10 @@ impl<T: Transaction> Turn<'_, '_, T> {
             .settings
             .open(&self.checks, payload, Kind::Refused, &me, Some(tower))?;
         let refused: Refused = body(&opened.body)?;
+        if refused.reason == Reason::Unknown {
+            self.v.factory.refused.insert(tower, refused.reason);
+            return Ok(());
+        }
         if refused.origin.as_str() != self.settings.members.name(self.settings.me) {
             return Err(Bad("not our ledger").into());
         }

@@ -273,6 +273,9 @@ impl<T: Transaction> Turn<'_, '_, T> {
             .settings
             .open(&self.checks, payload, Kind::Refused, &me, Some(member))?;
         let refused: Refused = body(&opened.body)?;
+        if refused.reason == Reason::Unknown {
+            return Ok(());
+        }
         let shown = To::Member(member);
         let sender = Some(self.settings.me);
         let evidence = refused.evidence.as_slice();

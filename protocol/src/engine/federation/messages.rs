@@ -201,13 +201,25 @@ pub(super) fn note_frame_of(kind: Kind, payload: &[u8]) -> FreeBytes {
     FreeBytes(Frame::encode(Version::V1_0, kind.number(), payload))
 }
 
+/// A frame of a major version that is not spoken here.
+const UNKNOWN_VERSION: Bad = Bad("unknown version");
+/// A frame of a kind of a later release.
+const UNKNOWN_KIND: Bad = Bad("unknown kind");
+
+impl Bad {
+    /// Whether the sender is to be told that nothing of its message was read.
+    pub(super) fn is_unknown(self) -> bool {
+        self.0 == UNKNOWN_VERSION.0 || self.0 == UNKNOWN_KIND.0
+    }
+}
+
 /// Parses a frame of the sync protocol, whatever minor version it is.
 pub(super) fn frame(bytes: &[u8]) -> Result<(Kind, &[u8]), Bad> {
     let frame = Frame::parse(bytes, MAX_FRAME_BYTES).map_err(|_| Bad("malformed frame"))?;
     if frame.version.major != Version::V1_0.major {
-        return Err(Bad("unknown version"));
+        return Err(UNKNOWN_VERSION);
     }
-    let kind = Kind::from_number(frame.kind).ok_or(Bad("unknown kind"))?;
+    let kind = Kind::from_number(frame.kind).ok_or(UNKNOWN_KIND)?;
     Ok((kind, frame.payload))
 }
 
