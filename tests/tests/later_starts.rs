@@ -165,7 +165,9 @@ fn nobody_brings_a_towers_own_ledger_back_and_it_is_not_destroyed_either() {
     let input = federation.beside("in.ndjson");
     fs::write(&input, lines(600)).unwrap();
     let append = ["append", &input.to_string_lossy(), "--private"];
+    federation.start(1);
     let _ = federation.on(1, &append).expect(0);
+    federation.stop(1);
     roll_back(dir, &old);
     let refused = federation.on(1, &["run"]).expect(23);
     assert!(refused.stderr.contains("rolled back"), "{}", refused.stderr);
