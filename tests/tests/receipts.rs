@@ -112,6 +112,22 @@ fn a_node_of_its_own_hands_out_receipts_under_its_key() {
         ])
         .expect(0);
     }
+    // Of a private entry it shows a commitment, and says so.
+    let private = node.beside("private");
+    let private_text = text(&private);
+    let args = [
+        "append",
+        &input,
+        "--private",
+        "--wait",
+        "signed",
+        "--receipts",
+        &private_text,
+    ];
+    let _ = node.run(&args).expect(0);
+    let one = text(&private.join(&names(&private)[0]));
+    let shown = run(&["audit", "verify", &one, "--key", key.trim()]).expect(0);
+    assert!(shown.stdout.contains("a private entry"), "{}", shown.stdout);
     let acked = ["append", &input, "--wait", "acked", "--receipts", &dir_text];
     let size = node.json(&["status"])["size"].clone();
     let _ = node.run(&acked).expect(21);

@@ -5,6 +5,7 @@ use super::context::Context;
 use crate::audit::source::Source;
 use crate::audit::{receipt, tree};
 use crate::exit::{Code, Failure};
+use belfry_protocol::entry::leaf::{Content, Leaf};
 use belfry_protocol::fork::ForkProof;
 use belfry_protocol::note::VerifierKey;
 use belfry_protocol::policy::Policy;
@@ -104,13 +105,27 @@ fn verify_receipt(context: &Context, args: &VerifyArgs, bytes: &[u8]) -> Result<
     } else {
         format!("witnesses: {}", witnesses.join(", "))
     };
+    // R10: what towers hold of a private entry is a commitment.
+    let private = matches!(
+        Leaf::parse(&verified.entry),
+        Ok(Leaf {
+            content: Content::Commit { .. },
+            ..
+        })
+    );
+    let private_text = match private {
+        true => {
+            "\na private entry: it was there with this commitment; nothing shows that its content can still be had"
+        }
+        false => "",
+    };
     let json = json!({
-        "ok": true, "what": "receipt", "origin": checkpoint.origin, "index": verified.proved.index,
+        "ok": true, "what": "receipt", "private": private, "origin": checkpoint.origin, "index": verified.proved.index,
         "size": checkpoint.size, "root": checkpoint.root.to_hex(), "witnesses": witnesses, "entry": entry,
     });
     context.out.result(
         &format!(
-            "verified: entry {} of {} is in the ledger of {} entries\n{vouched}\n{}",
+            "verified: entry {} of {} is in the ledger of {} entries\n{vouched}{private_text}\n{}",
             verified.proved.index,
             checkpoint.origin,
             checkpoint.size,

@@ -4,8 +4,8 @@
 //! | file | rule |
 //! |---|---|
 //! | `hello` | who may speak (R7) |
-//! | `factory`, `digests` | prepare, then sign (R1); collecting acks (R2) |
-//! | `recovery`, `resting` | what a factory asks before it signs, and what that rests on (R1, R3) |
+//! | `factory`, `cuts`, `digests` | prepare, then sign (R1); collecting acks (R2) |
+//! | `recovery`, `adopting`, `resting` | what a factory asks before it signs, takes over, and rests on (R1, R3) |
 //! | `tower`, [`mirror`] | holding unsigned tails, promising incarnations (R1) |
 //! | `acks` | digests, marks and acks (R4) |
 //! | `marks` | what a tower asks before it acks (R3) |
@@ -20,11 +20,13 @@
 //! | [`checks`], [`members`], `messages`, [`io`] | signatures, who is who, envelopes, inputs and outputs |
 
 mod acks;
+mod adopting;
 mod alarms;
 mod backlog;
 pub mod certificates;
 pub mod checks;
 mod clock;
+mod cuts;
 mod digests;
 pub mod disk;
 mod dispatch;
