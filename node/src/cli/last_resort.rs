@@ -73,6 +73,14 @@ pub(super) fn accept(context: &Context, args: &AcceptRestoredArgs) -> Result<(),
     let (config, _) = context.config(&BTreeMap::new())?;
     let marker = context.layout.restored_marker();
     let federation = member::federation(&context.layout)?;
+    let would = || {
+        let text = "would let this directory go on as it is";
+        context.out.result(text, &json!({ "dry_run": true }))
+    };
+    // Opening the store could make one.
+    if context.global.dry_run && (federation.is_some() || marker.exists()) {
+        return would();
+    }
     let _lock = DirLock::take(&context.layout)?;
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let mut store = Store::open(context.layout.clone(), Arc::clone(&disk))?;
@@ -85,8 +93,7 @@ pub(super) fn accept(context: &Context, args: &AcceptRestoredArgs) -> Result<(),
         ));
     }
     if context.global.dry_run {
-        let text = "would let this directory go on as it is";
-        return context.out.result(text, &json!({ "dry_run": true }));
+        return would();
     }
     let loss = "If any newer copy of it exists or existed, this can fork a ledger or contradict an ack that was given. Tiles that ledger.db does not know are put aside, private payloads without their entries are dropped.";
     confirm(context, &config.name, args.confirm.as_deref(), loss)?;
