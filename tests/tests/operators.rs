@@ -83,7 +83,8 @@ fn a_lost_quorum_and_a_tower_that_catches_up_are_seen() {
         tower["held"].as_u64() == Some(size) && tower["refused"].is_null()
     });
     let took = began.elapsed();
-    assert!(took < Duration::from_secs(10), "it took {took:?}");
+    // Far below the 45 s after which an acknowledged digest is pushed again anyway.
+    assert!(took < Duration::from_secs(30), "it took {took:?}");
     said(&federation, 3, "INFO", "this tower acks again", 0);
 
     // Two of three are gone: entries are taken, and people are told that they are not signed.
