@@ -309,6 +309,21 @@ fn commands_let_a_running_node_do_the_work() {
 }
 
 #[test]
+fn a_refusal_reaches_a_caller_that_still_sends() {
+    let node = Node::new();
+    let served = node.serve();
+    // Far more than any buffer between the two holds.
+    let mut bad = b"{}\nnope\n".to_vec();
+    bad.extend(lines(300_000));
+    let input = node.write("bad.ndjson", bad);
+    for _ in 0..5 {
+        let refused = node.run(&["append", &input]).expect(3);
+        assert!(refused.stderr.contains("line 2"), "{refused:?}");
+    }
+    assert_eq!(served.stop(), 0);
+}
+
+#[test]
 fn a_reload_applies_what_it_can_and_keeps_the_old_on_error() {
     let node = Node::new();
     let input = node.write("a.ndjson", lines(300));

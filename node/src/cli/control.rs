@@ -2,8 +2,8 @@
 
 use crate::exit::{Code, Failure};
 use crate::store::Layout;
-use http_body_util::{BodyExt, StreamBody};
-use hyper::body::{Bytes, Frame};
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Body, Bytes, Frame};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use std::io::Read;
@@ -34,7 +34,13 @@ impl Control {
     }
 
     pub(super) fn get(&self, path: &str) -> Result<Value, Failure> {
-        self.call("GET", path, std::io::empty())
+        self.call("GET", path, Full::new(Bytes::new()))
+    }
+
+    /// Sends a body that is known, which may be empty, and returns the JSON answer.
+    pub(super) fn post_bytes(&self, path: &str, body: impl Into<Bytes>) -> Result<Value, Failure> {
+        // At once with its head: a node that does not read it answers and hangs up before a stream would begin.
+        self.call("POST", path, Full::new(body.into()))
     }
 
     /// Sends `body` as it is read and returns the JSON answer.
@@ -43,15 +49,18 @@ impl Control {
         path: &str,
         body: impl Read + Send + 'static,
     ) -> Result<Value, Failure> {
-        self.call("POST", path, body)
+        let (send, receive) =
+            tokio::sync::mpsc::channel::<Result<Frame<Bytes>, std::io::Error>>(BLOCKS_IN_FLIGHT);
+        // Detached on purpose: a blocked read of standard input must not hold up an answer that came early.
+        std::thread::spawn(move || feed(body, &send));
+        self.call("POST", path, StreamBody::new(futures_stream(receive)))
     }
 
-    fn call(
-        &self,
-        method: &str,
-        path: &str,
-        body: impl Read + Send + 'static,
-    ) -> Result<Value, Failure> {
+    fn call<B>(&self, method: &str, path: &str, body: B) -> Result<Value, Failure>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let lost = |error: &dyn std::fmt::Display| {
             Failure::new(
                 Code::Unreachable,
@@ -60,26 +69,38 @@ impl Control {
             .hint("see its log; if it hangs, stop it and run the command again")
         };
         self.runtime.block_on(async {
-            let stream = UnixStream::connect(&self.path).await.map_err(|error| lost(&error))?;
+            let stream = UnixStream::connect(&self.path)
+                .await
+                .map_err(|error| lost(&error))?;
             let (mut sender, connection) =
-                hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| lost(&error))?;
+                hyper::client::conn::http1::handshake(TokioIo::new(stream))
+                    .await
+                    .map_err(|error| lost(&error))?;
             tokio::spawn(connection);
-            let (send, receive) = tokio::sync::mpsc::channel::<Result<Frame<Bytes>, std::io::Error>>(BLOCKS_IN_FLIGHT);
-            // Detached on purpose: a blocked read of standard input must not hold up an answer that came early.
-            std::thread::spawn(move || feed(body, &send));
-            let stream = futures_stream(receive);
             let request = hyper::Request::builder()
                 .method(method)
                 .uri(path)
                 .header("host", "control")
                 .header("content-type", "application/x-ndjson")
-                .body(StreamBody::new(stream))
+                .body(body)
                 .map_err(|error| lost(&error))?;
-            let answer = sender.send_request(request).await.map_err(|error| lost(&error))?;
+            let answer = sender
+                .send_request(request)
+                .await
+                .map_err(|error| lost(&error))?;
             let status = answer.status().as_u16();
-            let bytes = answer.into_body().collect().await.map_err(|error| lost(&error))?.to_bytes();
+            let bytes = answer
+                .into_body()
+                .collect()
+                .await
+                .map_err(|error| lost(&error))?
+                .to_bytes();
             let value: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-            if (200..300).contains(&status) { Ok(value) } else { Err(problem(status, &value)) }
+            if (200..300).contains(&status) {
+                Ok(value)
+            } else {
+                Err(problem(status, &value))
+            }
         })
     }
 }

@@ -21,8 +21,7 @@ pub(super) fn run(context: &Context, args: &EraseArgs) -> Result<(), Failure> {
     }
     let erase_index = match Control::find(&context.layout) {
         Some(control) => {
-            let answer =
-                control.post(&format!("/control/erase/{}", args.index), std::io::empty())?;
+            let answer = control.post_bytes(&format!("/control/erase/{}", args.index), "")?;
             answer
                 .get("erase_entry")
                 .and_then(serde_json::Value::as_u64)

@@ -44,7 +44,7 @@ pub(super) fn retire(context: &Context, args: &RetireArgs) -> Result<(), Failure
     let index = match Control::find(&context.layout) {
         Some(control) => {
             let body = json!({ "successor": args.successor }).to_string();
-            let answer = control.post("/control/retire", std::io::Cursor::new(body))?;
+            let answer = control.post_bytes("/control/retire", body)?;
             answer.get("index").and_then(Value::as_u64)
         }
         None => {

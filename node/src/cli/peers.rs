@@ -23,8 +23,7 @@ pub(super) fn run(context: &Context, command: &PeersCommand) -> Result<(), Failu
 }
 
 fn ask(control: &Control, verb: &str, wish: &Value) -> Result<Value, Failure> {
-    let body = std::io::Cursor::new(wish.to_string().into_bytes());
-    control.post(&format!("/control/peers/{verb}"), body)
+    control.post_bytes(&format!("/control/peers/{verb}"), wish.to_string())
 }
 
 fn text<'v>(value: &'v Value, path: &str) -> Option<&'v str> {

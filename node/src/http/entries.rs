@@ -290,10 +290,10 @@ async fn stream(
         dedupe: parameters.dedupe,
     };
     let (reader, feed) = body_reader(body);
-    let feeding = tokio::spawn(feed);
+    // Goes on after the answer, for as long as the caller sends.
+    tokio::spawn(feed);
     let node = Arc::clone(&app);
     let summary = blocking(move || Ok(pipeline::run(&node.node, &plan, reader, |_| {})?)).await;
-    feeding.abort();
     let summary = summary?;
     wait.reached(&app, summary.places.end()).await?;
     let rejected: Vec<Value> = summary

@@ -6,10 +6,14 @@ use http_body_util::BodyExt;
 use std::io::{self, Read};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 /// Blocks that wait between the socket and the pipeline.
 const BLOCKS_IN_FLIGHT: usize = 8;
+
+/// How long the rest of a body is read and dropped after it was answered.
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// A stream from a polling function.
 pub(crate) fn poll_fn<T, F>(poll: F) -> PollFn<F>
@@ -64,6 +68,9 @@ async fn feed(mut body: Body, send: Sender<Option<io::Result<Bytes>>>) {
             Err(error) => Err(io::Error::other(error)),
         };
         if send.send(Some(item)).await.is_err() {
+            // Answered early: whoever still sends must get the answer, not a broken pipe.
+            let _ =
+                tokio::time::timeout(DRAIN, async { while body.frame().await.is_some() {} }).await;
             return;
         }
     }
