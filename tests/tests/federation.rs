@@ -213,12 +213,17 @@ fn kills_and_a_rollback_lose_nothing_that_was_acknowledged() {
     let log = fs::read_to_string(federation.node(0).join("node.log")).unwrap();
     assert!(log.contains("fast-forward"), "a human is told: {log}");
     for tower in [1, 2, 3] {
-        let status = federation.status(tower);
-        assert_eq!(status["refused"]["fork"], Value::Null, "{status}");
-        assert_eq!(
-            status["mirrors"][0]["seen"],
-            federation.status(0)["signed_size"]
-        );
+        let began = std::time::Instant::now();
+        // An ack needs two of the three.
+        let same = || {
+            let status = federation.status(tower);
+            assert_eq!(status["refused"]["fork"], Value::Null, "{status}");
+            status["mirrors"][0]["seen"] == federation.status(0)["signed_size"]
+        };
+        while !same() {
+            assert!(began.elapsed().as_secs() < 120, "tower {tower} lags behind");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
     }
     for receipt in &receipts {
         federation.verify(receipt);

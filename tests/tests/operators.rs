@@ -56,6 +56,9 @@ fn a_lost_quorum_and_a_tower_that_catches_up_are_seen() {
         get(&federation, FACTORY, "/readyz"),
         (200, "ready\n".into())
     );
+    let _ = federation.wait(FACTORY, "has all towers", |status| {
+        status["quorum"]["connected"] == 3
+    });
     let (_, metrics) = get(&federation, FACTORY, "/metrics");
     for line in [
         "belfry_phase{phase=\"active\"} 1",

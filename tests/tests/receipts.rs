@@ -256,7 +256,11 @@ fn a_mere_tower_refuses_to_wait_for_what_never_comes() {
     ];
     let input = federation.beside("in.ndjson");
     fs::write(&input, lines(2)).unwrap();
-    let size = federation.status(tower)["size"].clone();
+    // Its own entries come by themselves after the start.
+    let size = federation.wait(tower, "has its own entries", |status| {
+        status["size"].as_u64() >= Some(2)
+    })["size"]
+        .clone();
     for stage in ["signed", "acked"] {
         let path = format!("/api/v1/entries?wait={stage}");
         let address = federation.http(tower);

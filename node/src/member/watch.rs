@@ -1,5 +1,5 @@
 //! Says in the log what an operator waits for: a quorum that is lost or there again, a node that may sign, a tower that
-//! caught up. Looks at the engine once a second and decides nothing.
+//! caught up. Looks at the engine every few seconds and decides nothing.
 
 use crate::net::NetHandle;
 use crate::writer::Writer;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
 /// How often it looks.
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_secs(3);
 
 /// What is worth a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,7 +117,8 @@ fn say(change: Change) {
         }
         Change::Phase { from, to } => match (from.as_str(), to.as_str()) {
             (_, "active") => tracing::info!(from, "active: this factory takes entries and signs"),
-            ("asking" | "restoring", "tower") => tracing::info!(from, "this tower acks again"),
+            // Also where it asked and was told between two looks.
+            ("" | "asking" | "restoring", "tower") => tracing::info!(from, "this tower acks again"),
             (_, stopped) if stopped.starts_with("stopped") => {
                 tracing::warn!(from, phase = to, "this node signs nothing any more");
             }

@@ -103,7 +103,11 @@ impl Cluster {
         let (mut nodes, mut keys, mut members) = (Vec::new(), Vec::new(), Vec::new());
         for (number, name) in NAMES.into_iter().enumerate() {
             let layout = Layout::new(home.join(format!("node-{number}")));
-            let (factory, port) = (number == 0, free_port()?);
+            let factory = number == 0;
+            let mut port = free_port()?;
+            while nodes.iter().any(|node: &Demoed| node.port == port) {
+                port = free_port()?;
+            }
             let node_keys = make(&layout, name, factory, port, transport)?;
             let member = describe(&node_keys, factory, port, transport)?;
             let addresses = member.addresses.iter();
