@@ -173,6 +173,8 @@ fn http_answers_when_a_quorum_acknowledged_and_never_before() {
     federation.start(2);
     federation.start(3);
     federation.ready(FACTORY);
+    // Towers that were away have to be connected and asked first, which may take longer than a request waits.
+    federation.settled(federation.towers());
     let again = post("acked", "late");
     assert_eq!(
         (again.status, &again.json()["stage"]),
