@@ -1,8 +1,42 @@
-//! How far entries of a node can ever get: known from manifest and configuration, before anything is appended. May not
-//! look at what is connected now, which is a matter of waiting.
+//! How far entries are, and how far those of a node can ever get: known from manifest and configuration, before anything is
+//! appended. May not look at what is connected now, which is a matter of waiting.
 
 use crate::exit::{Code, Failure};
+use crate::member;
 use belfry_protocol::manifest::Federation;
+
+/// How far entries are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    /// On disk.
+    Durable,
+    /// Covered by a signed digest.
+    Signed,
+    /// Covered by a digest that a quorum of towers acknowledged.
+    Acked,
+}
+
+impl Stage {
+    /// How far everything below `end` is, by the sizes of the newest signed and the newest acknowledged digest.
+    pub(crate) fn of(end: u64, signed: u64, acked: u64) -> Self {
+        if acked >= end {
+            Self::Acked
+        } else if signed >= end {
+            Self::Signed
+        } else {
+            Self::Durable
+        }
+    }
+
+    /// Its name in answers.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Durable => "durable",
+            Self::Signed => "signed",
+            Self::Acked => "acked",
+        }
+    }
+}
 
 /// The furthest stage, and what sets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,15 +55,8 @@ impl Reach {
     /// For the node `name` of a federation, or one outside of any, which is `solo` or not.
     pub(crate) fn of(federation: Option<&Federation>, name: &str, solo: bool) -> Self {
         match federation {
-            Some(federation) => {
-                let factory = federation
-                    .member(name)
-                    .is_some_and(|(_, member)| member.factory);
-                match factory && federation.quorum_of(name).is_some() {
-                    true => Self::Quorum,
-                    false => Self::Tower,
-                }
-            }
+            Some(federation) if member::is_watched(federation, name) => Self::Quorum,
+            Some(_) => Self::Tower,
             None if solo => Self::Solo,
             None => Self::Unfounded,
         }

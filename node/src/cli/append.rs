@@ -4,7 +4,6 @@
 mod remote;
 mod stage;
 
-use self::stage::Stage;
 use super::args::{AppendArgs, OnErrorArg, Wait};
 use super::context::Context;
 use super::control::Control;
@@ -14,6 +13,7 @@ use crate::exit::{Code, Failure};
 use crate::ingest::files::{self, Options, Unreadable};
 use crate::ingest::pipeline::{self, OnError, Plan};
 use crate::ingest::{Rejected, Summary};
+use crate::reach::Stage;
 use belfry_protocol::entry::json::Json;
 use belfry_protocol::entry::{Draft, Visibility};
 use indicatif::ProgressBar;
@@ -78,7 +78,10 @@ pub(super) fn run(context: &Context, args: &AppendArgs) -> Result<(), Failure> {
                 why: file.why,
             }));
     }
-    let stage = Stage::of(&summary, signed, acked);
+    let stage = match acked {
+        true => Stage::Acked,
+        false => Stage::of(summary.places.end(), signed, 0).min(Stage::Signed),
+    };
     // Written before the report, which ends with an error if anything was refused; told after it.
     let receipts = hand_out(context, args, &summary, stage);
     report(
@@ -231,7 +234,7 @@ fn hand_out(
     stage: Stage,
 ) -> Result<Option<u64>, Failure> {
     match &args.receipts {
-        Some(dir) if stage.reaches(args.wait) && summary.places.end() > 0 => {
+        Some(dir) if stage::reaches(stage, args.wait) && summary.places.end() > 0 => {
             receipts::write(context, dir, &summary.places).map(Some)
         }
         _ => Ok(None),
@@ -269,7 +272,7 @@ fn report(
     }
     if summary.appended > 0 {
         text.push_str("; ");
-        text.push_str(stage.text());
+        text.push_str(stage::text(stage));
     }
     if let (Some(dir), Some(Some(count))) = (&args.receipts, receipts) {
         let what = if *count == 1 { "receipt" } else { "receipts" };
@@ -297,8 +300,11 @@ fn report(
         };
         return Err(Failure::new(Code::Partial, why).hint(hint));
     }
-    if !stage.reaches(args.wait) && summary.places.end() > 0 {
-        let why = format!("not as far as was asked: the entries are {}", stage.text());
+    if !stage::reaches(stage, args.wait) && summary.places.end() > 0 {
+        let why = format!(
+            "not as far as was asked: the entries are {}",
+            stage::text(stage)
+        );
         return Err(Failure::new(Code::QuorumNotMet, why)
             .hint("do not append them again; `belfry status` shows whether the ledger stopped"));
     }

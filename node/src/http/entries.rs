@@ -3,13 +3,14 @@
 
 use super::auth::{Caller, Door};
 use super::problem::{Problem, blocking};
-use super::stage::Stage;
+use super::stage;
 use super::state::App;
 use super::stream::body_reader;
 use crate::audit::receipt;
 use crate::clock;
 use crate::exit::{Code, Failure};
 use crate::ingest::pipeline::{self, OnError, Plan};
+use crate::reach::Stage;
 use crate::store::payloads::OsSealer;
 use crate::store::tokens::Scope;
 use crate::writer::{Answer, Request as WriterRequest};
@@ -55,7 +56,7 @@ pub(super) async fn append(
     let Query(parameters) =
         parameters.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.body_text()))?;
     let caller = door.caller(&headers, &[Scope::Append])?;
-    let wait = Stage::asked(parameters.wait.as_deref(), &door.app)?;
+    let wait = stage::asked(parameters.wait.as_deref(), &door.app)?;
     let template = template(&parameters, &caller)?;
     if matches!(caller, Caller::Owner) {
         return stream(door.app, parameters, wait, template, body).await;
@@ -242,7 +243,7 @@ async fn hand_over(app: &Arc<App>, batch: Batch) -> Result<Places, Problem> {
 async fn answer(app: &Arc<App>, wait: Stage, places: &Places) -> Result<Response, Problem> {
     let end = places.indices().map(|(index, _)| index + 1).max();
     let end = end.unwrap_or(0);
-    wait.reached(app, end).await?;
+    stage::reached(wait, app, end).await?;
     let listed: Vec<Value> = places
         .indices()
         .take(LISTED_PLACES)
@@ -253,7 +254,7 @@ async fn answer(app: &Arc<App>, wait: Stage, places: &Places) -> Result<Response
         "appended": places.new,
         "known": places.known.len(),
         "entries": listed,
-        "stage": Stage::of(app, end).name(),
+        "stage": stage::of(app, end).name(),
         "signed_size": app.node.published().signed,
     });
     let status = if places.new > 0 {
@@ -295,7 +296,7 @@ async fn stream(
     let node = Arc::clone(&app);
     let summary = blocking(move || Ok(pipeline::run(&node.node, &plan, reader, |_| {})?)).await;
     let summary = summary?;
-    wait.reached(&app, summary.places.end()).await?;
+    stage::reached(wait, &app, summary.places.end()).await?;
     let rejected: Vec<Value> = summary
         .rejected
         .iter()

@@ -2,7 +2,7 @@
 
 use super::problem::Problem;
 use super::state::App;
-use crate::reach::Reach;
+use crate::reach::{Reach, Stage};
 use axum::http::StatusCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,86 +10,58 @@ use std::time::Duration;
 /// Longest wait for a digest or a quorum.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How far entries are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Stage {
-    /// On disk.
-    Durable,
-    /// Covered by a signed digest.
-    Signed,
-    /// Covered by a digest that a quorum of towers acknowledged.
-    Acked,
+/// What `wait` asks for. Read before anything is appended: a request that is refused must change nothing.
+///
+/// # Errors
+/// When it is no stage, or one that this node can never reach.
+pub(super) fn asked(wait: Option<&str>, app: &App) -> Result<Stage, Problem> {
+    let config = &app.node.config;
+    let federation = app.node.membership().map(|(federation, _)| federation);
+    let reach = Reach::of(federation, &config.name, config.allow_solo);
+    let never = |failure| Problem::with(StatusCode::CONFLICT, failure);
+    match wait {
+        None | Some("durable") => Ok(Stage::Durable),
+        Some("signed") => reach.check_signed().map(|()| Stage::Signed).map_err(never),
+        Some("acked") => reach.check_acked().map(|()| Stage::Acked).map_err(never),
+        Some(_) => Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "wait must be durable, signed or acked",
+        )),
+    }
 }
 
-impl Stage {
-    /// What `wait` asks for. Read before anything is appended: a request that is refused must change nothing.
-    ///
-    /// # Errors
-    /// When it is no stage, or one that this node can never reach.
-    pub(super) fn asked(wait: Option<&str>, app: &App) -> Result<Self, Problem> {
-        let config = &app.node.config;
-        let federation = app.node.membership().map(|(federation, _)| federation);
-        let reach = Reach::of(federation, &config.name, config.allow_solo);
-        let never = |failure| Problem::with(StatusCode::CONFLICT, failure);
-        match wait {
-            None | Some("durable") => Ok(Self::Durable),
-            Some("signed") => reach.check_signed().map(|()| Self::Signed).map_err(never),
-            Some("acked") => reach.check_acked().map(|()| Self::Acked).map_err(never),
-            Some(_) => Err(Problem::new(
-                StatusCode::BAD_REQUEST,
-                "wait must be durable, signed or acked",
-            )),
-        }
+/// Waits until everything below `end` is so far.
+///
+/// # Errors
+/// When it takes longer than 10 s, or the ledger stops.
+pub(super) async fn reached(stage: Stage, app: &Arc<App>, end: u64) -> Result<(), Problem> {
+    if stage == Stage::Durable {
+        return Ok(());
     }
-
-    /// How far everything below `end` is.
-    pub(super) fn of(app: &App, end: u64) -> Self {
-        let now = app.node.published();
-        if now.acked >= end {
-            Self::Acked
-        } else if now.signed >= end {
-            Self::Signed
+    let mut published = app.node.writer().published();
+    let covered = published.wait_for(|now| {
+        let size = if stage == Stage::Acked {
+            now.acked
         } else {
-            Self::Durable
-        }
-    }
-
-    /// Its name in answers.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Durable => "durable",
-            Self::Signed => "signed",
-            Self::Acked => "acked",
-        }
-    }
-
-    /// Waits until everything below `end` is so far.
-    ///
-    /// # Errors
-    /// When it takes longer than 10 s, or the ledger stops.
-    pub(super) async fn reached(self, app: &Arc<App>, end: u64) -> Result<(), Problem> {
-        if self == Self::Durable {
-            return Ok(());
-        }
-        let mut published = app.node.writer().published();
-        let covered = published.wait_for(|now| {
-            let size = if self == Self::Acked {
-                now.acked
-            } else {
-                now.signed
-            };
-            size >= end || now.stopped.is_some()
-        });
-        let so = |covered: bool| covered && Self::of(app, end) >= self;
-        if so(tokio::time::timeout(PATIENCE, covered).await.is_ok()) {
-            return Ok(());
-        }
-        let what = match self {
-            Self::Acked => "acknowledged by a quorum of towers",
-            _ => "signed",
+            now.signed
         };
-        let detail = format!("the entries are durable, below index {end}, and not {what} yet");
-        Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, detail)
-            .hint("do not append them again without the same idempotency key"))
+        size >= end || now.stopped.is_some()
+    });
+    let so = |covered: bool| covered && of(app, end) >= stage;
+    if so(tokio::time::timeout(PATIENCE, covered).await.is_ok()) {
+        return Ok(());
     }
+    let what = match stage {
+        Stage::Acked => "acknowledged by a quorum of towers",
+        _ => "signed",
+    };
+    let detail = format!("the entries are durable, below index {end}, and not {what} yet");
+    Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, detail)
+        .hint("do not append them again without the same idempotency key"))
+}
+
+/// How far everything below `end` is.
+pub(super) fn of(app: &App, end: u64) -> Stage {
+    let now = app.node.published();
+    Stage::of(end, now.signed, now.acked)
 }

@@ -139,10 +139,8 @@ fn random_id() -> Result<[u8; 16], Failure> {
 
 /// Whether towers hold this member's own ledger.
 pub(crate) fn is_watched(federation: &Federation, name: &str) -> bool {
-    let members = Members::new(federation.clone());
-    members
-        .by_name(name)
-        .is_some_and(|me| members.is_factory(me) && members.quorum_of(me).is_some())
+    let member = federation.member(name);
+    member.is_some_and(|(_, member)| member.factory) && federation.quorum_of(name).is_some()
 }
 
 /// What the engine needs for this start.

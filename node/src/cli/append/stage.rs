@@ -9,53 +9,30 @@ use crate::config::Config;
 use crate::exit::Failure;
 use crate::ingest::Summary;
 use crate::member;
-use crate::reach::Reach;
+use crate::reach::{Reach, Stage};
 use serde_json::Value;
 use std::time::Duration;
 
 /// How long `--wait` waits for towers.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How far the entries are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Stage {
-    Durable,
-    Signed,
-    Acked,
+/// The stage in words.
+pub(super) fn text(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Durable => "durable, not signed",
+        Stage::Signed => "durable and signed",
+        Stage::Acked => "durable, signed, and acknowledged by a quorum of towers",
+    }
 }
 
-impl Stage {
-    pub(super) fn of(summary: &Summary, signed: u64, acked: bool) -> Self {
-        match summary.places.end() {
-            _ if acked => Self::Acked,
-            end if signed >= end => Self::Signed,
-            _ => Self::Durable,
+/// Whether what was asked for is reached.
+pub(super) fn reaches(stage: Stage, wait: Wait) -> bool {
+    stage
+        >= match wait {
+            Wait::Durable => Stage::Durable,
+            Wait::Signed => Stage::Signed,
+            Wait::Acked => Stage::Acked,
         }
-    }
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Durable => "durable",
-            Self::Signed => "signed",
-            Self::Acked => "acked",
-        }
-    }
-
-    pub(super) fn text(self) -> &'static str {
-        match self {
-            Self::Durable => "durable, not signed",
-            Self::Signed => "durable and signed",
-            Self::Acked => "durable, signed, and acknowledged by a quorum of towers",
-        }
-    }
-
-    pub(super) fn reaches(self, wait: Wait) -> bool {
-        self >= match wait {
-            Wait::Durable => Self::Durable,
-            Wait::Signed => Self::Signed,
-            Wait::Acked => Self::Acked,
-        }
-    }
 }
 
 /// Refuses a stage that entries of this node can never reach.
