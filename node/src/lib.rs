@@ -19,6 +19,7 @@ pub mod config;
 pub mod disk;
 pub mod exit;
 mod flusher;
+pub mod founding;
 pub mod fsck;
 mod http;
 pub mod ingest;

@@ -7,14 +7,16 @@
     reason = "what a test needs and does not get ends the test"
 )]
 
-use crate::founding::{self, free_port};
+use crate::ports::free_port;
 use crate::process::{Noded, control, last_lines, status_of};
 use crate::proxy::Proxy;
 use crate::{Ended, run};
 use belfry_keys::{KeyDir, NodeKeys};
 use belfry_node::audit::receipt;
 use belfry_node::disk::RealDisk;
+use belfry_node::founding;
 use belfry_node::member;
+use belfry_node::net::Transport;
 use belfry_node::store::{Layout, Reader};
 use belfry_protocol::manifest;
 use belfry_protocol::policy::Policy;
@@ -87,13 +89,23 @@ impl Federation {
             .collect();
         let keys: Vec<NodeKeys> = nodes
             .iter()
-            .map(|node| founding::make(&node.dir, &node.name, node.port))
+            .enumerate()
+            .map(|(number, node)| {
+                founding::make(
+                    &Layout::new(&node.dir),
+                    &node.name,
+                    number == FACTORY,
+                    node.port,
+                    Transport::Tcp,
+                )
+                .unwrap()
+            })
             .collect();
         let members = keys.iter().enumerate().map(|(number, keys)| {
             let port = proxies.get(number).map_or(ports[number], |one| one.port);
-            founding::describe(keys, number == FACTORY, port)
+            founding::describe(keys, number == FACTORY, port, Transport::Tcp)
         });
-        let signed = founding::sign(members.collect(), &keys);
+        let signed = founding::sign("Test", members.collect(), &keys).unwrap();
         for node in &nodes {
             let layout = Layout::new(&node.dir);
             member::install(&layout, Arc::new(RealDisk), signed.to_json().as_bytes()).unwrap();

@@ -2,8 +2,8 @@
 
 pub mod checks;
 pub mod federation;
-mod founding;
 pub mod peer;
+mod ports;
 pub mod process;
 mod proxy;
 

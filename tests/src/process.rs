@@ -7,7 +7,7 @@
 
 use crate::command;
 use crate::federation::PATIENCE;
-use crate::founding::free_port;
+use crate::ports::free_port;
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::{Read, Write};

@@ -2,25 +2,18 @@
 //! process: this program again, which takes commands on its standard input, or `belfry run`.
 
 use crate::NODE;
-use belfry_keys::{CreateOptions, KeyDir, NodeKeys, Protection};
-use belfry_node::config::EXAMPLE;
 use belfry_node::disk::RealDisk;
+use belfry_node::founding::{describe, free_port, make, sign};
 use belfry_node::member;
-use belfry_node::net::{Transport, peer_id_of};
+use belfry_node::net::Transport;
 use belfry_node::store::Layout;
-use belfry_protocol::cert::{Scope, certificate_hash};
-use belfry_protocol::manifest::{
-    DEFAULT_RESIGN_LEAD_SECONDS, DEFAULT_VALIDITY_SECONDS, Limits, Manifest, Member, Quorum,
-    SignedManifest, signing_text, smallest_amendment,
-};
 use serde_json::Value;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// The factory, then its towers.
 pub(crate) const NODES: [&str; 4] = [
@@ -105,13 +98,13 @@ impl Cluster {
         let (mut keys, mut members, mut dirs) = (Vec::new(), Vec::new(), Vec::new());
         for (number, name) in NODES.into_iter().enumerate() {
             let dir = home.path().join(format!("node-{number}"));
-            let port = free_port();
-            let node_keys = make(&dir, name, number == 0, port, transport);
+            let port = free_port().unwrap();
+            let node_keys = make(&Layout::new(&dir), name, number == 0, port, transport).unwrap();
             members.push(describe(&node_keys, number == 0, port, transport));
             keys.push(node_keys);
             dirs.push(dir);
         }
-        let manifest = sign(members, &keys).to_json();
+        let manifest = sign("Belfry bench", members, &keys).unwrap().to_json();
         for dir in &dirs {
             member::install(&Layout::new(dir), Arc::new(RealDisk), manifest.as_bytes()).unwrap();
         }
@@ -178,91 +171,4 @@ impl Drop for Cluster {
             println!("kept {}", home.keep().display());
         }
     }
-}
-
-/// A port that is free now for TCP and UDP: addresses are in the manifest, before anything listens.
-fn free_port() -> u16 {
-    loop {
-        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = tcp.local_addr().unwrap().port();
-        if UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return port;
-        }
-    }
-}
-
-fn now_seconds() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_secs()
-}
-
-fn make(dir: &Path, name: &str, factory: bool, port: u16, transport: Transport) -> NodeKeys {
-    std::fs::create_dir_all(dir).unwrap();
-    let options = CreateOptions {
-        name: name.to_owned(),
-        protection: Protection::Plain,
-        now_seconds: now_seconds(),
-        scope: Scope::Unfounded,
-        import_log_key: None,
-    };
-    let keys = KeyDir::create(dir, options).unwrap();
-    let role = if factory { "factory" } else { "tower" };
-    let transport = match transport {
-        Transport::Tcp => "tcp",
-        Transport::Quic => "quic",
-        Transport::Both => "both",
-    };
-    let config = EXAMPLE
-        .replace("{name}", name)
-        .replace("role = \"factory\"", &format!("role = \"{role}\""))
-        .replace("allow_solo = true", "allow_solo = false")
-        .replace("listen = \"127.0.0.1:9470\"", "listen = \"127.0.0.1:0\"");
-    let net = format!("\n[net]\nlisten = \"127.0.0.1:{port}\"\ntransport = \"{transport}\"\n");
-    std::fs::write(Layout::new(dir).config(), config + &net).unwrap();
-    keys
-}
-
-fn describe(keys: &NodeKeys, factory: bool, port: u16, transport: Transport) -> Member {
-    let addresses = transport.listen_on(Ipv4Addr::LOCALHOST.into(), port);
-    Member {
-        name: keys.name().to_owned(),
-        factory,
-        tower: !factory,
-        identity: keys.identity_verifier().clone(),
-        peer: peer_id_of(&keys.transport_public_key()).to_string(),
-        addresses: addresses.iter().map(ToString::to_string).collect(),
-        http: None,
-        certificate_head: certificate_hash(keys.certificate()),
-    }
-}
-
-fn sign(mut members: Vec<Member>, keys: &[NodeKeys]) -> SignedManifest {
-    let count = members.len() as u32;
-    let created_seconds = now_seconds();
-    let expires_seconds = created_seconds + DEFAULT_VALIDITY_SECONDS;
-    members.sort_by(|a, b| a.name.cmp(&b.name));
-    let manifest = Manifest {
-        federation: "Belfry bench".to_owned(),
-        epoch: 0,
-        previous: None,
-        lineage: [7; 16],
-        created_seconds,
-        expires_seconds,
-        resign_from_seconds: expires_seconds - DEFAULT_RESIGN_LEAD_SECONDS,
-        protocol: ((1, 0), (1, 0)),
-        tower_quorum: Quorum::smallest(count - 1).unwrap().needed,
-        members,
-        amendment_threshold: smallest_amendment(count).unwrap(),
-        limits: Limits::default(),
-        mirroring: true,
-        recovery_keys: Vec::new(),
-    };
-    let text = signing_text(&manifest, None);
-    let lines = keys
-        .iter()
-        .map(|keys| keys.identity_key().unwrap().sign_note(&text).unwrap())
-        .collect();
-    SignedManifest::assemble(manifest, None, lines).unwrap()
 }

@@ -6,7 +6,6 @@ mod acts;
 mod children;
 mod cluster;
 mod entries;
-mod founding;
 mod home;
 mod proof;
 mod stop;

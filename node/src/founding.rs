@@ -1,7 +1,6 @@
-//! What the demo's federation is founded on: keys, configuration, ports, and a manifest that all four signed. Starts
-//! nothing.
+//! Federations for trying out, testing and measuring: keys, configuration, ports, and a manifest that all members signed.
+//! Keys are unencrypted and in one place, which a real federation's never are. Starts nothing.
 
-use crate::cli::context::key_failure;
 use crate::clock;
 use crate::config::EXAMPLE;
 use crate::exit::{Code, Failure};
@@ -10,21 +9,22 @@ use crate::store::Layout;
 use belfry_keys::{CreateOptions, KeyDir, NodeKeys, Protection};
 use belfry_protocol::cert::{Certificate, Scope, certificate_hash};
 use belfry_protocol::manifest::{
-    DEFAULT_VALIDITY_SECONDS, Limits, Manifest, Member, Quorum, SignedManifest, signing_text,
-    smallest_amendment,
+    DEFAULT_RESIGN_LEAD_SECONDS, DEFAULT_VALIDITY_SECONDS, Limits, Manifest, Member, Quorum,
+    SignedManifest, signing_text, smallest_amendment,
 };
 use belfry_protocol::note::SignedNote;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 
-/// Days before expiry from which members should sign again.
-const RESIGN_LEAD_SECONDS: u64 = 30 * 86_400;
 /// Ports below those that Linux gives to callers: a node that is down must find its own port free when it comes back.
 const PORTS: std::ops::Range<u16> = 12_000..32_000;
 /// Ports that are tried before none is free.
 const ATTEMPTS: usize = 256;
 
 /// A port that is free now for TCP and UDP. Another program could take it before the node does.
-pub(super) fn free_port() -> Result<u16, Failure> {
+///
+/// # Errors
+/// When none is.
+pub fn free_port() -> Result<u16, Failure> {
     for _ in 0..ATTEMPTS {
         let mut random = [0; 2];
         getrandom::fill(&mut random)
@@ -38,13 +38,17 @@ pub(super) fn free_port() -> Result<u16, Failure> {
 }
 
 /// Whether nobody listens on a port now.
-pub(super) fn is_free(port: u16) -> bool {
+#[must_use]
+pub fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
         && UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
-/// Keys and configuration of a node. The keys are unencrypted: they live as long as the demo.
-pub(super) fn make(
+/// Keys and configuration of a node.
+///
+/// # Errors
+/// When the directory cannot be written.
+pub fn make(
     layout: &Layout,
     name: &str,
     factory: bool,
@@ -59,7 +63,8 @@ pub(super) fn make(
         scope: Scope::Unfounded,
         import_log_key: None,
     };
-    let keys = KeyDir::create(layout.dir(), options).map_err(key_failure)?;
+    let keys = KeyDir::create(layout.dir(), options)
+        .map_err(|error| Failure::new(Code::KeyUnavailable, error.to_string()))?;
     let transport = match transport {
         Transport::Tcp => "tcp",
         Transport::Quic => "quic",
@@ -86,16 +91,13 @@ fn now_seconds() -> u64 {
     u64::try_from(clock::wall().seconds()).unwrap_or(0)
 }
 
-pub(super) fn describe(
-    keys: &NodeKeys,
-    factory: bool,
-    port: u16,
-    transport: Transport,
-) -> Result<Member, Failure> {
+/// A member as the manifest names it, reached on loopback.
+#[must_use]
+pub fn describe(keys: &NodeKeys, factory: bool, port: u16, transport: Transport) -> Member {
     let certificate: &Certificate = keys.certificate_content();
     let note: &SignedNote = keys.certificate();
     debug_assert_eq!(certificate.node, keys.name());
-    Ok(Member {
+    Member {
         name: keys.name().to_owned(),
         factory,
         tower: !factory,
@@ -108,26 +110,33 @@ pub(super) fn describe(
             .collect(),
         http: None,
         certificate_head: certificate_hash(note),
-    })
+    }
 }
 
-/// The manifest of epoch 0, signed by every member.
-pub(super) fn sign(members: Vec<Member>, keys: &[NodeKeys]) -> Result<SignedManifest, Failure> {
+/// The manifest of epoch 0 of a federation called `title`, with the smallest quorum, signed by every member.
+///
+/// # Errors
+/// When an identity key is not there, or no quorum works out.
+pub fn sign(
+    title: &str,
+    mut members: Vec<Member>,
+    keys: &[NodeKeys],
+) -> Result<SignedManifest, Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::new(Code::Failed, error.to_string());
     let count = u32::try_from(members.len()).unwrap_or(0);
     let created_seconds = now_seconds();
     let mut lineage = [0; 16];
     getrandom::fill(&mut lineage).map_err(|error| failed(&error))?;
-    let mut members = members;
     members.sort_by(|a, b| a.name.cmp(&b.name));
     let manifest = Manifest {
-        federation: "Belfry demo".to_owned(),
+        federation: title.to_owned(),
         epoch: 0,
         previous: None,
         lineage,
         created_seconds,
         expires_seconds: created_seconds + DEFAULT_VALIDITY_SECONDS,
-        resign_from_seconds: created_seconds + DEFAULT_VALIDITY_SECONDS - RESIGN_LEAD_SECONDS,
+        resign_from_seconds: created_seconds + DEFAULT_VALIDITY_SECONDS
+            - DEFAULT_RESIGN_LEAD_SECONDS,
         protocol: ((1, 0), (1, 0)),
         tower_quorum: Quorum::smallest(count - 1).map_or(1, |quorum| quorum.needed),
         members,
@@ -141,7 +150,7 @@ pub(super) fn sign(members: Vec<Member>, keys: &[NodeKeys]) -> Result<SignedMani
     for keys in keys {
         let identity = keys
             .identity_key()
-            .ok_or_else(|| failed(&"a demo node has no identity key"))?;
+            .ok_or_else(|| failed(&"a node has no identity key"))?;
         lines.push(identity.sign_note(&text).map_err(|error| failed(&error))?);
     }
     SignedManifest::assemble(manifest, None, lines).map_err(|error| failed(&error))
