@@ -26,11 +26,23 @@ pub enum Purpose {
     Mirror,
     /// Signs message envelopes (Ed25519).
     Envelope,
+    /// Signs subtrees, and what the ack key signs once more (ML-DSA-44, 0x06): never alone, and in no certificate, whose
+    /// form is frozen.
+    Subtree,
 }
 
 impl Purpose {
     /// All purposes.
-    pub const ALL: [Self; 4] = [Self::Log, Self::Ack, Self::Mirror, Self::Envelope];
+    pub const ALL: [Self; 5] = [
+        Self::Log,
+        Self::Ack,
+        Self::Mirror,
+        Self::Envelope,
+        Self::Subtree,
+    ];
+
+    /// The purposes whose keys a certificate names.
+    pub const CERTIFIED: [Self; 4] = [Self::Log, Self::Ack, Self::Mirror, Self::Envelope];
 
     /// The word in the derivation label and on certificate lines.
     #[must_use]
@@ -40,6 +52,7 @@ impl Purpose {
             Self::Ack => "ack",
             Self::Mirror => "mirror",
             Self::Envelope => "envelope",
+            Self::Subtree => "subtree",
         }
     }
 
@@ -49,6 +62,7 @@ impl Purpose {
         match self {
             Self::Log | Self::Envelope => Algorithm::Ed25519,
             Self::Ack | Self::Mirror => Algorithm::CosignatureV1,
+            Self::Subtree => Algorithm::MlDsa44,
         }
     }
 
@@ -70,7 +84,9 @@ impl Purpose {
         let derived = expand(seed, &fields);
         match self {
             Self::Mirror => SigningKey::new(&format!("{node}{MIRROR_SUFFIX}"), algorithm, *derived),
-            Self::Log | Self::Ack | Self::Envelope => SigningKey::new(node, algorithm, *derived),
+            Self::Log | Self::Ack | Self::Envelope | Self::Subtree => {
+                SigningKey::new(node, algorithm, *derived)
+            }
         }
     }
 }
@@ -120,6 +136,7 @@ mod tests {
             "177369aefd99561ad0ce162c1a5938cfca6ea5e58d5b6dc17f7a2cdb8bb16c6e",
             "14d53d882d36c6613418e7730d2a58f212f48076146251b9253257845461a0de",
             "0b98ae75eda88052666310b9f39ae761a878e9d86ca1738eb880d615b4132e01",
+            "dc368f80cda65f07f7cdc937099ea25086031c7c4456d4620cb5e7ac87ae003c",
         ];
         let keys =
             Purpose::ALL.map(|purpose| hex(purpose.derive(&seed(), NODE, 1).unwrap().seed()));

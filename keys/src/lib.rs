@@ -14,6 +14,7 @@
 //! | `transport.age` | the seed of the libp2p key |
 //! | `node-secret.age` | the long-lived secret for HMAC keys |
 //! | `cert-<serial>.note` | the certificate of a serial, in clear |
+//! | `revoked-<serial>.note` | its revocation, if it was withdrawn, in clear |
 //!
 //! In plain mode, by explicit choice, there is no `unlock.age` and the files end in `.key`, readable by the owner only.
 
@@ -27,6 +28,7 @@ mod load;
 mod node_keys;
 mod public;
 mod record;
+mod revoke;
 mod rotate;
 mod rotation;
 mod seal;

@@ -4,6 +4,7 @@
 use crate::derive::{Purpose, Seed};
 use crate::dir::file_name;
 use crate::record::{Kind, Record};
+use crate::revoke::read_revocations;
 use crate::seal::{Opener, Sealer};
 use crate::store;
 use crate::{KeyError, NodeKeys, PurposeKeys};
@@ -67,6 +68,7 @@ pub(crate) fn load(dir: PathBuf, opener: &Opener) -> Result<NodeKeys, KeyError> 
     let current = current.ok_or_else(missing)?;
     let transport = reader.required(&name, Kind::Transport)?;
     let node_secret = reader.required(&name, Kind::NodeSecret)?;
+    let revoked = read_revocations(&dir, &identity_verifier, &notes)?;
     let sealer = reader.sealer;
     Ok(NodeKeys {
         dir,
@@ -81,6 +83,7 @@ pub(crate) fn load(dir: PathBuf, opener: &Opener) -> Result<NodeKeys, KeyError> 
         notes,
         certificates,
         newest,
+        revoked,
     })
 }
 
@@ -131,7 +134,7 @@ impl Reader<'_> {
         };
         let imported = self.optional(name, Kind::Log, serial)?;
         let keys = purpose_keys(name, serial, &seed, imported.as_ref())?;
-        for purpose in Purpose::ALL {
+        for purpose in Purpose::CERTIFIED {
             let certified = certificate
                 .keys()
                 .into_iter()
@@ -169,6 +172,7 @@ pub(crate) fn purpose_keys(
         ack,
         mirror,
         envelope: derive(Purpose::Envelope)?,
+        subtree: derive(Purpose::Subtree)?,
     })
 }
 

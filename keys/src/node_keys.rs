@@ -9,7 +9,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// The four signing keys of one serial.
+/// The signing keys of one serial.
 #[derive(Clone, Debug)]
 pub struct PurposeKeys {
     pub(crate) serial: u64,
@@ -17,6 +17,7 @@ pub struct PurposeKeys {
     pub(crate) ack: SigningKey,
     pub(crate) mirror: SigningKey,
     pub(crate) envelope: SigningKey,
+    pub(crate) subtree: SigningKey,
 }
 
 impl PurposeKeys {
@@ -34,6 +35,7 @@ impl PurposeKeys {
             Purpose::Ack => &self.ack,
             Purpose::Mirror => &self.mirror,
             Purpose::Envelope => &self.envelope,
+            Purpose::Subtree => &self.subtree,
         }
     }
 }
@@ -53,6 +55,7 @@ pub struct NodeKeys {
     pub(crate) notes: Vec<SignedNote>,
     pub(crate) certificates: Vec<Certificate>,
     pub(crate) newest: (SignedNote, Certificate),
+    pub(crate) revoked: Vec<(u64, SignedNote)>,
 }
 
 impl NodeKeys {
@@ -122,6 +125,12 @@ impl NodeKeys {
     #[must_use]
     pub fn mirror_key(&self) -> &SigningKey {
         &self.current.mirror
+    }
+
+    /// Signs subtrees, under the node's name. No certificate names it: whoever trusts it was given its vkey.
+    #[must_use]
+    pub fn subtree_key(&self) -> &SigningKey {
+        &self.current.subtree
     }
 
     /// Signs message envelopes, by [`SigningKey::sign_bytes`].

@@ -3,6 +3,7 @@
 use crate::load::{read_certificates, read_identity_public};
 use crate::{KeyDir, KeyError};
 use belfry_protocol::cert::{Certificate, LogVerifiers, verify_chain};
+use belfry_protocol::note::SignedNote;
 use std::path::Path;
 
 impl KeyDir {
@@ -29,5 +30,13 @@ impl KeyDir {
             ));
         }
         Ok(verify_chain(&identity, &read_certificates(&keys)?)?)
+    }
+
+    /// The certificate notes, oldest first, as they are in the directory: for others, who verify them.
+    ///
+    /// # Errors
+    /// [`KeyError::Missing`] or [`KeyError::Corrupt`].
+    pub fn public_certificates(data_dir: &Path) -> Result<Vec<SignedNote>, KeyError> {
+        read_certificates(&data_dir.join("keys"))
     }
 }

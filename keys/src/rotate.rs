@@ -45,6 +45,11 @@ impl NodeKeys {
             ));
         }
         let serial = self.current.serial + 1;
+        // Whoever made it meanwhile uses its keys: these here are old, and may not take them away.
+        let certificate = self.dir.join(certificate_name(serial));
+        if store::exists(&certificate)? {
+            return Err(KeyError::Exists(certificate));
+        }
         let new = NewSerial {
             name: &self.name,
             serial,

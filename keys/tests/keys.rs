@@ -308,6 +308,7 @@ fn every_purpose_has_a_key_of_its_own() {
         keys.ack_key(),
         keys.mirror_key(),
         keys.envelope_key(),
+        keys.subtree_key(),
     ] {
         assert!(seen.insert(key.verifier().public_key().to_vec()));
     }

@@ -212,6 +212,7 @@ impl From<crate::writer::Failure> for Failure {
         let code = match error {
             Full(_) | Stopped(_) => Code::Io,
             Refused(Refusal::NotReady { .. }) => Code::Recovering,
+            Refused(Refusal::Forked) => Code::Fork,
             Refused(_) => Code::Failed,
             NotDestroyed { .. } => Code::Partial,
             Busy => Code::TimedOut,

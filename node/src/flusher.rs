@@ -24,8 +24,11 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Pause between two looks at the mirrored ledgers, whose rows are read for it.
 const LOOK_AT_MIRRORS: Duration = Duration::from_millis(200);
 
+/// Pause between two looks whether the writer took what was flushed.
+const TAKEN: Duration = Duration::from_micros(500);
+
 /// Writes what is full to files.
-pub(crate) struct Flusher {
+pub struct Flusher {
     reader: Reader,
     layout: Layout,
     disk: Arc<dyn Disk>,
@@ -55,7 +58,7 @@ enum Content {
 impl Flusher {
     /// A flusher over its own read-only view.
     #[must_use]
-    pub(crate) fn new(reader: Reader, disk: Arc<dyn Disk>) -> Self {
+    pub fn new(reader: Reader, disk: Arc<dyn Disk>) -> Self {
         let layout = reader.layout().clone();
         Self {
             reader,
@@ -68,56 +71,72 @@ impl Flusher {
     ///
     /// # Errors
     /// When no thread can be started.
-    pub(crate) fn start(self, writer: Writer) -> std::io::Result<JoinHandle<()>> {
+    pub fn start(self, writer: Writer) -> std::io::Result<JoinHandle<()>> {
         std::thread::Builder::new()
             .name("tile-flusher".to_owned())
             .spawn(move || self.run(&writer))
     }
 
+    /// As [`Flusher::start`], as a task of the runtime around; see [`Drive::Tasks`](crate::drive::Drive::Tasks).
+    #[must_use]
+    pub fn start_as_task(self, writer: Writer) -> tokio::task::JoinHandle<()> {
+        tokio::spawn(async move {
+            let mut looked = None;
+            while let Some(pause) = self.turn(&writer, &mut looked) {
+                tokio::time::sleep(pause).await;
+            }
+        })
+    }
+
     fn run(&self, writer: &Writer) {
-        let published = writer.published();
-        // As of which commit, and when, the rows of all ledgers were looked at.
-        let mut looked: Option<(u64, Instant)> = None;
-        loop {
-            // The sender lives in the writer thread: gone means that the writer ended.
-            if published.has_changed().is_err() {
-                return;
-            }
-            let (own_waits, commits) = {
-                let now = published.borrow();
-                (now.tiles_wait(), now.commits)
-            };
-            let due = looked
-                .is_none_or(|(as_of, at)| as_of != commits && at.elapsed() >= LOOK_AT_MIRRORS);
-            if !own_waits && !due {
-                std::thread::sleep(LOOK);
-                continue;
-            }
-            looked = Some((commits, Instant::now()));
-            match self.round() {
-                Ok(flushed) if flushed.is_empty() => std::thread::sleep(LOOK),
-                Ok(flushed) => {
-                    writer.flushed(flushed);
-                    while writer.is_flushing() {
-                        std::thread::sleep(Duration::from_micros(500));
-                    }
-                    // There may be more.
-                    looked = None;
-                }
-                Err(error) => {
-                    tracing::error!(%error, "tiles could not be written; trying again");
-                    std::thread::sleep(RETRY);
-                    looked = None;
-                }
-            }
+        let mut looked = None;
+        while let Some(pause) = self.turn(writer, &mut looked) {
+            std::thread::sleep(pause);
         }
+    }
+
+    /// Looks, writes one round if any is due, and says how long to pause then; `None` when the writer ended.
+    /// `looked`: as of which commit, and when, the rows of all ledgers were looked at.
+    fn turn(&self, writer: &Writer, looked: &mut Option<(u64, Instant)>) -> Option<Duration> {
+        let published = writer.published();
+        // The sender lives in the writer thread: gone means that the writer ended.
+        if published.has_changed().is_err() {
+            return None;
+        }
+        if writer.is_flushing() {
+            return Some(TAKEN);
+        }
+        let (own_waits, commits) = {
+            let now = published.borrow();
+            (now.tiles_wait(), now.commits)
+        };
+        let due =
+            looked.is_none_or(|(as_of, at)| as_of != commits && at.elapsed() >= LOOK_AT_MIRRORS);
+        if !own_waits && !due {
+            return Some(LOOK);
+        }
+        *looked = Some((commits, Instant::now()));
+        Some(match self.round() {
+            Ok(flushed) if flushed.is_empty() => LOOK,
+            Ok(flushed) => {
+                writer.flushed(flushed);
+                // There may be more.
+                *looked = None;
+                TAKEN
+            }
+            Err(error) => {
+                tracing::error!(%error, "tiles could not be written; trying again");
+                *looked = None;
+                RETRY
+            }
+        })
     }
 
     /// Writes one round of every ledger that has full bundles, and returns how far each is flushed then.
     ///
     /// # Errors
     /// When the disk fails or what was written does not read back.
-    pub(crate) fn round(&self) -> Result<Vec<Flush>, StoreError> {
+    pub fn round(&self) -> Result<Vec<Flush>, StoreError> {
         let parts = self.plan_all()?;
         if parts.is_empty() {
             return Ok(Vec::new());
@@ -327,16 +346,13 @@ fn settle<T>(done: Vec<T>, failed: Option<StoreError>) -> Result<Vec<T>, StoreEr
 }
 
 /// Removes what an interrupted round left under temporary names; only at start.
-pub(crate) fn clear_temporary(layout: &Layout) {
-    let _ = std::fs::remove_dir_all(layout.own_root().tmp());
-    for mirror in std::fs::read_dir(layout.mirrors())
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
-        let _ = std::fs::remove_dir_all(mirror.path().join("tmp"));
+pub fn clear_temporary(layout: &Layout, disk: &dyn Disk) {
+    let _ = disk.remove_dir(&layout.own_root().tmp());
+    for mirror in disk.list(&layout.mirrors()).into_iter().flatten() {
+        let _ = disk.remove_dir(&mirror.join("tmp"));
     }
 }
 
 #[cfg(test)]
+#[cfg(feature = "net")]
 mod tests;

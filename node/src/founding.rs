@@ -127,6 +127,9 @@ pub fn sign(
     let created_seconds = now_seconds();
     let mut lineage = [0; 16];
     getrandom::fill(&mut lineage).map_err(|error| failed(&error))?;
+    // Of a factory that is no tower itself.
+    let towers = members.iter().filter(|member| member.tower).count();
+    let towers = u32::try_from(towers).unwrap_or(0);
     members.sort_by(|a, b| a.name.cmp(&b.name));
     let manifest = Manifest {
         federation: title.to_owned(),
@@ -138,7 +141,7 @@ pub fn sign(
         resign_from_seconds: created_seconds + DEFAULT_VALIDITY_SECONDS
             - DEFAULT_RESIGN_LEAD_SECONDS,
         protocol: ((1, 0), (1, 0)),
-        tower_quorum: Quorum::smallest(count - 1).map_or(1, |quorum| quorum.needed),
+        tower_quorum: Quorum::smallest(towers).map_or(1, |quorum| quorum.needed),
         members,
         amendment_threshold: smallest_amendment(count).unwrap_or(count),
         limits: Limits::default(),

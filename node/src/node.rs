@@ -4,17 +4,19 @@
 use crate::clock;
 use crate::config::Config;
 use crate::disk::{Disk, RealDisk};
+use crate::drive::{Drive, Running};
 use crate::exit::{Code, Failure};
 use crate::flusher::Flusher;
 use crate::lock::DirLock;
-use crate::member::{self, Link};
+use crate::member::{self, Cosigners, Link, Renewer, Start};
+use crate::net::peer_id_of;
 use crate::startup::{Started, refuse_lost_ledger, start_up};
 use crate::store::{Layout, Reader, Store};
 use crate::writer::{self, Machine, Published, Request, Writer};
 use belfry_keys::NodeKeys;
-use belfry_protocol::cert::LogVerifiers;
+use belfry_protocol::cert::{LogVerifiers, Reason, Scope};
 use belfry_protocol::engine::RequestId;
-use belfry_protocol::engine::federation::Engine;
+use belfry_protocol::engine::federation::{Engine, Input};
 use belfry_protocol::engine::ledger::{self, Ledger, start};
 use belfry_protocol::engine::store::Transaction;
 use belfry_protocol::entry::commit::EntrySecrets;
@@ -22,10 +24,12 @@ use belfry_protocol::entry::json::Json;
 use belfry_protocol::entry::leaf::{Content, Leaf};
 use belfry_protocol::entry::{Press, Rulebook};
 use belfry_protocol::manifest::Federation;
+use belfry_protocol::note::SignedNote;
 use belfry_protocol::tlog::bundle;
+use belfry_protocol::tlog::hash::sha256;
 use belfry_protocol::tlog::tile::TILE_WIDTH;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// A running ledger.
@@ -35,6 +39,8 @@ pub struct Node {
     /// Its settings.
     pub config: Config,
     log_keys: Arc<RwLock<LogVerifiers>>,
+    cosigners: Cosigners,
+    renewer: Renewer,
     /// Number of this start.
     pub incarnation: u64,
     writer: Writer,
@@ -46,7 +52,8 @@ pub struct Node {
     /// Payloads found at start without their entries, until a recovery showed which of them came back.
     orphans: Mutex<Vec<(u64, [u8; 32])>>,
     membership: Option<(Federation, Link)>,
-    threads: Vec<JoinHandle<()>>,
+    drive: Drive,
+    running: Running,
     _lock: DirLock,
 }
 
@@ -69,6 +76,20 @@ impl Node {
         keys: &NodeKeys,
         disk: Arc<dyn Disk>,
     ) -> Result<Self, Failure> {
+        Self::open_driven(layout, config, keys, disk, Drive::Threads)
+    }
+
+    /// As [`Node::open_on`], with threads or tasks.
+    ///
+    /// # Errors
+    /// As [`Node::open`].
+    pub fn open_driven(
+        layout: Layout,
+        config: Config,
+        keys: &NodeKeys,
+        disk: Arc<dyn Disk>,
+        drive: Drive,
+    ) -> Result<Self, Failure> {
         let lock = DirLock::take(&layout)?;
         let federation = member::federation(&layout)?;
         if layout.restored_marker().exists() && federation.is_none() {
@@ -76,11 +97,12 @@ impl Node {
                 .hint("a ledger that was restored must first learn from others what it signed; only an operator who knows that no newer copy exists may go on: `belfry ledger accept-restored`"));
         }
         if federation.is_none() {
-            refuse_lost_ledger(&layout)?;
+            refuse_lost_ledger(&layout, disk.as_ref())?;
             member::refuse_lost_manifest(&layout, &disk)?;
         }
         let mut store = Store::open(layout.clone(), Arc::clone(&disk))?;
         let own = member::own_keys(keys);
+        let cosigners = Cosigners::new(&own);
         if federation.is_some() && config.allow_solo {
             return Err(Failure::new(
                 Code::ConfigInvalid,
@@ -97,7 +119,13 @@ impl Node {
             mut head,
             incarnation: taken,
             orphans,
-        } = start_up(&mut store, &disk, &own.log, watched)?;
+        } = start_up(
+            &mut store,
+            &disk,
+            &own.log,
+            watched,
+            (member::random_id()?, clock::wall()),
+        )?;
         let incarnation = taken.number;
         let ledger = Ledger::new(
             ledger::Config {
@@ -115,7 +143,7 @@ impl Node {
             // Before anything else can sign: no digest may precede this statement (R3).
             let input = solo_statement(incarnation, head.size());
             let mut tx = store.begin()?;
-            let (_, after) = ledger.step(clock::now(Instant::now()), &mut tx, vec![input])?;
+            let (_, after) = ledger.step(clock::now(), &mut tx, vec![input])?;
             tx.commit()?;
             head = after;
         }
@@ -126,22 +154,53 @@ impl Node {
         let machine = match federation.clone() {
             None => Machine::Alone(Box::new(ledger)),
             Some(federation) => {
-                let settings =
-                    member::settings(&mut store, &disk, federation, keys, taken, before)?;
-                let engine = Engine::new(ledger, settings);
+                let start = Start {
+                    federation,
+                    name: keys.name(),
+                    identity: keys.identity_verifier(),
+                    peer: &peer_id_of(&keys.transport_public_key()).to_string(),
+                    keys: member::own_keys(keys),
+                    incarnation: taken,
+                    incarnation_before: before,
+                    fresh_disk_id: member::random_id()?,
+                };
+                let mut settings = member::settings(&mut store, &disk, start)?;
+                settings.window_us = Some(config.window_us);
+                let mut engine = Engine::new(ledger, settings);
+                engine.watch_logs(config.witness_logs.clone());
                 Machine::Member(Box::new(engine), Box::new(link.clone()))
             }
         };
-        let (writer, writer_thread) = Writer::start(store, machine, &head)?;
         let flusher = Flusher::new(
             Reader::open(layout.clone(), Arc::clone(&disk))?,
             Arc::clone(&disk),
         );
-        let flusher_thread = flusher.start(writer.clone())?;
+        let (writer, running) = match drive {
+            Drive::Threads => {
+                let (writer, thread) = Writer::start(store, machine, &head)?;
+                let threads = vec![thread, flusher.start(writer.clone())?];
+                (writer, Running::Threads(threads))
+            }
+            Drive::Tasks => {
+                let (writer, task) = Writer::start_as_task(store, machine, &head)?;
+                let tasks = vec![task, flusher.start_as_task(writer.clone())];
+                (writer, Running::Tasks(tasks))
+            }
+        };
+        let log_keys = Arc::new(RwLock::new(keys.log_verifiers()));
+        let scope = federation.as_ref().map(Federation::id);
+        let renewer = Renewer::new(
+            scope.map_or(Scope::Unfounded, Scope::Federation),
+            writer.clone(),
+            Arc::clone(&log_keys),
+            cosigners.clone(),
+        );
         let node = Self {
             layout,
             config,
-            log_keys: Arc::new(RwLock::new(keys.log_verifiers())),
+            log_keys,
+            cosigners,
+            renewer,
             incarnation,
             writer,
             rules: Arc::new(rules),
@@ -150,12 +209,20 @@ impl Node {
             owed: Mutex::default(),
             orphans: Mutex::new(orphans),
             membership: federation.map(|federation| (federation, link)),
-            threads: vec![flusher_thread, writer_thread],
+            drive,
+            running,
             _lock: lock,
         };
+        if node.membership.is_some() {
+            // Whatever the process before did not come to.
+            for (_, note) in keys.revoked() {
+                node.tell_revoked(note);
+            }
+        }
         let owed = node.owed(keys, &known);
         *node.owed.lock().unwrap_or_else(PoisonError::into_inner) = owed;
-        if node.membership.is_none() {
+        // A task cannot be waited for here; what is owed then waits for the next start with threads.
+        if node.membership.is_none() && drive == Drive::Threads {
             node.settle()?;
         }
         Ok(node)
@@ -168,9 +235,21 @@ impl Node {
             .certificates()
             .iter()
             .map(ToString::to_string)
-            .filter(|note| !known.certificates.contains(note))
+            // A member's engine tells of the later ones.
+            .take(if self.membership.is_some() {
+                1
+            } else {
+                usize::MAX
+            })
+            .filter(|note| !known.tells_of(note))
             .map(|note| ("key.cert", Json::object([("note", Json::text(note))])))
             .collect();
+        let revoked = keys.revoked().iter().map(|(_, note)| note);
+        let lacking = revoked.filter(|note| !known.keys_told.contains(&told(note)));
+        if self.membership.is_none() {
+            let entry = |note: &SignedNote| Json::object([("note", Json::text(note.to_string()))]);
+            owed.extend(lacking.map(|note| ("key.revocation", entry(note))));
+        }
         if known.rules.as_ref() != Some(&rules) {
             owed.push(("scrub.rules", rules));
         }
@@ -186,7 +265,9 @@ impl Node {
         for (kind, body) in owed {
             match self.writer.call(Request::System { kind, body }) {
                 // A ledger that takes nothing any more owes nothing.
-                Err(writer::Failure::Refused(ledger::Refusal::Retired { .. })) => break,
+                Err(writer::Failure::Refused(
+                    ledger::Refusal::Retired { .. } | ledger::Refusal::Forked,
+                )) => break,
                 other => other?,
             };
         }
@@ -247,6 +328,51 @@ impl Node {
         Arc::clone(&self.log_keys)
     }
 
+    /// The keys that this node may cosign with.
+    #[must_use]
+    pub(crate) fn cosigners(&self) -> &Cosigners {
+        &self.cosigners
+    }
+
+    /// Makes new keys.
+    #[must_use]
+    pub fn renewer(&self) -> &Renewer {
+        &self.renewer
+    }
+
+    /// Withdraws an older serial: it signs nothing any more, the ledger says so, and every member hears of it.
+    ///
+    /// # Errors
+    /// As [`Renewer::revoke`], or when the ledger takes no entry.
+    pub fn revoke(
+        &self,
+        serial: u64,
+        reason: Reason,
+        unlock: impl FnOnce() -> Result<NodeKeys, Failure>,
+    ) -> Result<SignedNote, Failure> {
+        let note = self.renewer.revoke(serial, reason, unlock)?;
+        if self.membership.is_some() {
+            // Full or not, it is told again at every start, and taken once.
+            self.tell_revoked(&note);
+        } else if !self.reader()?.keys_told()?.contains(&told(&note)) {
+            let body = Json::object([("note", Json::text(note.to_string()))]);
+            let kind = "key.revocation";
+            self.writer.call(Request::System { kind, body })?;
+        }
+        Ok(note)
+    }
+
+    fn tell_revoked(&self, note: &SignedNote) {
+        let mut input = Box::new(Input::Revoke(Box::new(note.clone())));
+        while let Err(back) = self.writer.message(input) {
+            if !self.writer.is_running() {
+                return;
+            }
+            input = back;
+            std::thread::sleep(FULL_PAUSE);
+        }
+    }
+
     /// The federation this node belongs to, and its way to the network.
     #[must_use]
     pub fn membership(&self) -> Option<&(Federation, Link)> {
@@ -257,6 +383,12 @@ impl Node {
     #[must_use]
     pub fn disk(&self) -> Arc<dyn Disk> {
         Arc::clone(&self.disk)
+    }
+
+    /// Who does its work.
+    #[must_use]
+    pub fn drive(&self) -> Drive {
+        self.drive
     }
 
     /// A press for one worker.
@@ -295,13 +427,24 @@ impl Node {
             std::thread::sleep(Duration::from_millis(2));
         }
         self.writer.close();
-        for thread in self.threads.drain(..).rev() {
-            if thread.join().is_err() {
-                tracing::error!("a ledger thread panicked");
-            }
+        if self.running.join() > 0 {
+            tracing::error!("a ledger thread panicked");
         }
     }
+
+    /// Ends the tasks of a node with [`Drive::Tasks`] where they are, as the end of a process does.
+    pub fn abort(mut self) {
+        self.running.abort();
+    }
 }
+
+/// How an entry of a certificate or revocation is remembered.
+fn told(note: &SignedNote) -> [u8; 32] {
+    sha256(note.to_string().as_bytes()).0
+}
+
+/// Pause before a message is offered to a busy writer again.
+const FULL_PAUSE: Duration = Duration::from_millis(2);
 
 /// The secrets of entries, from the node's long-lived secret: they do not rotate with the operational keys.
 fn entry_secrets(keys: &NodeKeys) -> EntrySecrets {
@@ -319,6 +462,8 @@ struct KnownRecords {
     solo: bool,
     certificates: Vec<String>,
     rules: Option<Json>,
+    /// SHA-256 of key notes that have an entry, wherever that is.
+    keys_told: BTreeSet<[u8; 32]>,
 }
 
 /// How long a closing node waits for its tiles; what is not written then is rows, and is written after the next start.
@@ -329,7 +474,10 @@ const LOOK_BACK: u64 = 4 * TILE_WIDTH;
 
 impl KnownRecords {
     fn read(reader: &Reader, size: u64) -> Result<Self, Failure> {
-        let mut known = Self::default();
+        let mut known = Self {
+            keys_told: reader.keys_told()?.into_iter().collect(),
+            ..Self::default()
+        };
         let first = 0..size.min(LOOK_BACK);
         let latest = size.saturating_sub(LOOK_BACK).max(first.end)..size;
         let mut index = 0;
@@ -349,6 +497,11 @@ impl KnownRecords {
             index = (wanted.index + 1) * TILE_WIDTH;
         }
         Ok(known)
+    }
+
+    fn tells_of(&self, certificate: &String) -> bool {
+        self.keys_told.contains(&sha256(certificate.as_bytes()).0)
+            || self.certificates.contains(certificate)
     }
 
     fn note(&mut self, entry: &[u8]) {

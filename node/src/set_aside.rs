@@ -1,10 +1,10 @@
 //! Puts tiles out of the way that `ledger.db` does not know, after a human accepted that it was rolled back, or where
 //! other towers bring the entries again. Deletes nothing.
 
+use crate::disk::Disk;
 use crate::exit::Failure;
 use crate::store::{Layout, TileRoot};
 use belfry_protocol::tlog::tile::{Bundle, TILE_WIDTH, Tile};
-use std::fs;
 use std::path::PathBuf;
 
 /// Moves the full tiles of level 0 and the bundles of entries from `size` on into a new directory `set-aside-N` of the
@@ -12,7 +12,12 @@ use std::path::PathBuf;
 ///
 /// # Errors
 /// When a file cannot be moved.
-pub(crate) fn tiles_beyond(layout: &Layout, root: &TileRoot, size: u64) -> Result<u64, Failure> {
+pub(crate) fn tiles_beyond(
+    disk: &dyn Disk,
+    layout: &Layout,
+    root: &TileRoot,
+    size: u64,
+) -> Result<u64, Failure> {
     let first = size / TILE_WIDTH;
     let mut files: Vec<PathBuf> = Vec::new();
     for index in first.. {
@@ -24,7 +29,7 @@ pub(crate) fn tiles_beyond(layout: &Layout, root: &TileRoot, size: u64) -> Resul
         let bundle = root.bundle(Bundle { index, width: 256 });
         let there: Vec<PathBuf> = [tile, bundle]
             .into_iter()
-            .filter(|path| path.exists())
+            .filter(|path| disk.exists(path))
             .collect();
         // The first one may be missing although later ones are there: its entries are in rows.
         if there.is_empty() && index > first {
@@ -37,15 +42,11 @@ pub(crate) fn tiles_beyond(layout: &Layout, root: &TileRoot, size: u64) -> Resul
     }
     let aside = (1u64..)
         .map(|number| layout.dir().join(format!("set-aside-{number}")))
-        .find(|dir| !dir.exists())
+        .find(|dir| !disk.exists(dir))
         .unwrap_or_else(|| layout.dir().join("set-aside"));
     for file in &files {
         let name = file.strip_prefix(layout.dir()).unwrap_or(file);
-        let to = aside.join(name);
-        if let Some(parent) = to.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        fs::rename(file, to)?;
+        disk.rename(file, &aside.join(name))?;
     }
     tracing::warn!(
         files = files.len(),

@@ -1,7 +1,6 @@
 //! What a node checks before it appends anything (R3, the local half): a new incarnation, the right edge, the anti-replay
 //! store. What other nodes know comes later, in the engine.
 
-use crate::clock;
 use crate::disk::Disk;
 use crate::exit::{Code, Failure};
 use crate::flusher;
@@ -11,20 +10,24 @@ use belfry_protocol::engine::ledger::start::Incarnation;
 use belfry_protocol::engine::ledger::{Head, start};
 use belfry_protocol::engine::nonces;
 use belfry_protocol::engine::store::Transaction;
+use belfry_protocol::entry::time::TimeUs;
 use belfry_protocol::tlog::bundle;
 use belfry_protocol::tlog::hash::{Hash, leaf_hash};
 use belfry_protocol::tlog::tile::{TILE_WIDTH, Tile};
 use std::sync::Arc;
 
 /// A missing `ledger.db` beside tiles or payloads is a loss, not a new ledger.
-pub(crate) fn refuse_lost_ledger(layout: &Layout) -> Result<(), Failure> {
+///
+/// # Errors
+/// When it is.
+pub fn refuse_lost_ledger(layout: &Layout, disk: &dyn Disk) -> Result<(), Failure> {
     let traces = [
         layout.payloads_db(),
         layout.tiles().join("tile"),
         layout.mirrors(),
     ];
-    match traces.iter().find(|path| path.exists()) {
-        Some(trace) if !layout.ledger_db().exists() => Err(Failure::new(
+    match traces.iter().find(|path| disk.exists(path)) {
+        Some(trace) if !disk.exists(&layout.ledger_db()) => Err(Failure::new(
             Code::Recovering,
             format!(
                 "{} is missing, and {} shows that there was a ledger",
@@ -40,36 +43,48 @@ pub(crate) fn refuse_lost_ledger(layout: &Layout) -> Result<(), Failure> {
 }
 
 /// What start-up found.
-pub(crate) struct Started {
+pub struct Started {
     /// The ledger.
-    pub(crate) head: Head,
+    pub head: Head,
     /// This start.
-    pub(crate) incarnation: Incarnation,
+    pub incarnation: Incarnation,
     /// Private payloads whose entries are not in the ledger: of a member's ledger they may come back from towers.
-    pub(crate) orphans: Vec<(u64, [u8; 32])>,
+    pub orphans: Vec<(u64, [u8; 32])>,
 }
 
 /// The local half of R3, before anything is appended: a new incarnation, then the right edge. A ledger that is `watched`
-/// may turn out to be older than its files: towers bring it forward, and until then nothing is signed.
-pub(crate) fn start_up(
+/// may turn out to be older than its files: towers bring it forward, and until then nothing is signed. `instance` is
+/// random, `now` is wall time.
+///
+/// # Errors
+/// When the store fails, or the ledger is not what it was.
+pub fn start_up(
     store: &mut Store,
     disk: &Arc<dyn Disk>,
     log_keys: &LogKeys,
     watched: bool,
+    (instance, now): ([u8; 16], TimeUs),
 ) -> Result<Started, Failure> {
-    let mut instance = [0; 16];
-    getrandom::fill(&mut instance)
-        .map_err(|error| Failure::new(Code::Failed, error.to_string()))?;
     let layout = store.layout().clone();
     test_nonces(store)?;
     let mut tx = store.begin()?;
-    let taken = start::take_incarnation(&mut tx, instance, clock::wall())?;
+    let taken = start::take_incarnation(&mut tx, instance, now)?;
     tx.commit()?;
     let reader = Reader::open(layout.clone(), Arc::clone(disk))?;
     let refuse = |detail: String| {
         Failure::new(Code::Damaged, format!("the ledger's right edge does not fit: {detail}"))
             .hint("nothing was changed and nothing will be signed; run `belfry ledger fsck` to see what is damaged")
     };
+    #[cfg(feature = "sabotage")]
+    if crate::sabotage::Sabotage::NoStartUpCheck.is_on() {
+        let head = reader.head()?;
+        let orphans = Vec::new();
+        return Ok(Started {
+            head,
+            incarnation: taken,
+            orphans,
+        });
+    }
     let tx = store.begin()?;
     let head =
         start::check_edge(&tx, &reader, log_keys).map_err(|error| refuse(error.to_string()))?;
@@ -98,8 +113,8 @@ pub(crate) fn start_up(
         Vec::new()
     };
     store.tidy(0, true)?;
-    flusher::clear_temporary(&layout);
-    tracing::info!(size = head.size(), incarnation = taken.number, at = %clock::wall(), "ledger opened");
+    flusher::clear_temporary(&layout, disk.as_ref());
+    tracing::info!(size = head.size(), incarnation = taken.number, at = %now, "ledger opened");
     Ok(Started {
         head,
         incarnation: taken,
@@ -120,11 +135,18 @@ fn test_nonces(store: &mut Store) -> Result<(), Failure> {
 }
 
 /// Signs that `ledger.db` is older than the files beside it: what was found, and what it means.
-pub(crate) fn older_than_others(
+///
+/// # Errors
+/// When the store fails.
+pub fn older_than_others(
     store: &Store,
     head: &Head,
 ) -> Result<Option<(String, &'static str)>, Failure> {
-    if let Err(detail) = check_not_older_than_tiles(&store.layout().own_root(), head.size()) {
+    if let Err(detail) = check_not_older_than_tiles(
+        store.disk().as_ref(),
+        &store.layout().own_root(),
+        head.size(),
+    ) {
         return Ok(Some((
             detail,
             "ledger.db is older than tiles/: it was rolled back or restored; signing now could fork the ledger",
@@ -144,7 +166,10 @@ pub(crate) fn older_than_others(
 }
 
 /// Every unflushed entry against its stored leaf hash, and no gap between them.
-fn check_tail(reader: &Reader, head: &Head) -> Result<(), String> {
+///
+/// # Errors
+/// What does not fit.
+pub fn check_tail(reader: &Reader, head: &Head) -> Result<(), String> {
     let mut next = head.flushed;
     while next < head.size() {
         let to = (next + 16 * TILE_WIDTH).min(head.size());
@@ -168,14 +193,21 @@ fn check_tail(reader: &Reader, head: &Head) -> Result<(), String> {
 }
 
 /// A full tile beyond a ledger's size means that the database is older than the files.
-pub(crate) fn check_not_older_than_tiles(root: &TileRoot, size: u64) -> Result<(), String> {
+///
+/// # Errors
+/// Which tile.
+pub fn check_not_older_than_tiles(
+    disk: &dyn Disk,
+    root: &TileRoot,
+    size: u64,
+) -> Result<(), String> {
     for index in [size / TILE_WIDTH, size.div_ceil(TILE_WIDTH)] {
         let tile = Tile {
             level: 0,
             index,
             width: 256,
         };
-        if root.tile(tile).exists() && (index + 1) * TILE_WIDTH > size {
+        if disk.exists(&root.tile(tile)) && (index + 1) * TILE_WIDTH > size {
             return Err(format!(
                 "the ledger has {size} entries in ledger.db, and {} is a full tile beyond them",
                 tile.path()

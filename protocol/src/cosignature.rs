@@ -46,6 +46,22 @@ pub fn verify(
     Ok(time_seconds)
 }
 
+/// Says what a cosignature line of an Ed25519 key says, the same tree at the same time, by an ML-DSA-44 key too: a second
+/// signature beside the first, and never without it. Signing is deterministic, so asked again it gives the same line.
+///
+/// # Errors
+/// [`NoteError::WrongUse`] if `key` is not ML-DSA-44, otherwise as [`SigningKey::cosign`].
+pub fn second(
+    checkpoint_text: &str,
+    first: &SignatureLine,
+    key: &SigningKey,
+) -> Result<SignatureLine, NoteError> {
+    if !key.verifier().algorithm().signs_subtrees() {
+        return Err(NoteError::WrongUse(key.verifier().algorithm().byte()));
+    }
+    key.cosign(checkpoint_text, timestamp(first).unwrap_or(0))
+}
+
 /// The time a cosignature line claims, in seconds since 1970. Only as true as the line was verified.
 #[must_use]
 pub fn timestamp(line: &SignatureLine) -> Option<u64> {
@@ -53,10 +69,9 @@ pub fn timestamp(line: &SignatureLine) -> Option<u64> {
     Some(u64::from_be_bytes(*time))
 }
 
-/// Cosignatures of subtrees, which only ML-DSA-44 has.
-#[cfg(feature = "ml-dsa")]
+/// Cosignatures of subtrees, which only ML-DSA-44 has: without the feature `ml-dsa` there is no key for them.
 pub mod subtree {
-    use super::{Algorithm, NoteError, SignatureLine, SigningKey, VerifierKey, subtree_message};
+    use super::{NoteError, SignatureLine, SigningKey, VerifierKey, subtree_message};
     use crate::tlog::hash::Hash;
 
     /// The subtree `[start, end)` of the log `origin`, whose root is `root`.
@@ -86,7 +101,7 @@ pub mod subtree {
     /// # Errors
     /// [`NoteError`] if the range is not a subtree, a name is too long or the key is not ML-DSA-44.
     pub fn build(subtree: &Subtree<'_>, key: &SigningKey) -> Result<SignatureLine, NoteError> {
-        if key.verifier().algorithm() != Algorithm::MlDsa44 {
+        if !key.verifier().algorithm().signs_subtrees() {
             return Err(NoteError::WrongUse(key.verifier().algorithm().byte()));
         }
         let signature = key.sign_bytes(&subtree.message(key.name())?)?;
@@ -106,7 +121,7 @@ pub mod subtree {
             return Err(NoteError::NoKnownSignature);
         }
         let message = subtree.message(key.name())?;
-        let good = key.algorithm() == Algorithm::MlDsa44
+        let good = key.algorithm().signs_subtrees()
             && line
                 .signature()
                 .strip_prefix(&[0u8; 8])

@@ -2,11 +2,14 @@
 //! would, by the offsets of the page and with nothing of `wire`.
 #![allow(clippy::unwrap_used)] // helpers of tests may unwrap as tests do
 
+use belfry_protocol::export::message::Answer;
+use belfry_protocol::export::{Accepted, Ask, Checked, Checker, Held, Kind, Refused, Why};
 use belfry_protocol::hex;
 use belfry_protocol::note::{SignedNote, SigningKey, VerifierKey};
 use belfry_protocol::tlog::hash::{Hash, sha256};
 use belfry_protocol::wire::codec::{self, Bytes, Decode, Encode, List, Text};
 use belfry_protocol::wire::hello::{self, ROLE_FACTORY};
+use belfry_protocol::wire::v1::Reason;
 use belfry_protocol::wire::{
     Envelope, Frame, Goodbye, Guard, Header, Hello, MemberId, Range, Times, Version, to_topic,
 };
@@ -53,6 +56,46 @@ fn signer(purpose: &str, serial: u64) -> SigningKey {
 
 fn note(name: &str) -> SignedNote {
     SignedNote::parse(file(name).as_bytes()).unwrap()
+}
+
+#[test]
+fn probes_of_clocks() {
+    use belfry_protocol::wire::clock::{Probe, ProbeAnswer};
+    let nonce = *b"0123456789abcdef";
+    same("probe", &Probe { nonce }.to_frame());
+    let answer = ProbeAnswer {
+        nonce,
+        received_us: 1_800_000_000_000_000,
+        answered_us: 1_800_000_000_000_007,
+    };
+    same("probe-answer", &answer.to_frame());
+    // As the page has them.
+    let (probe, bytes) = (vector("probe"), vector("probe-answer"));
+    assert_eq!((probe.len(), bytes.len()), (28, 44));
+    assert_eq!((probe[6], bytes[6]), (32, 33));
+    assert_eq!((&probe[12..], &bytes[12..28]), (&nonce[..], &nonce[..]));
+    let time = |at: usize| i64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+    assert_eq!(
+        (time(28), time(36)),
+        (answer.received_us, answer.answered_us)
+    );
+    assert_eq!(Probe::from_frame(&probe), Some(Probe { nonce }));
+    assert_eq!(ProbeAnswer::from_frame(&bytes), Some(answer));
+}
+
+#[test]
+fn the_file_of_a_window() {
+    use belfry_protocol::window::Attachment;
+    let text = file("window.ndjson");
+    let read = Attachment::parse(text.as_bytes()).unwrap();
+    assert_eq!(
+        (read.given.as_slice(), read.received.as_slice()),
+        (&["a\nb\n".to_owned()][..], &["c\n".to_owned()][..])
+    );
+    assert_eq!(read.encode(), text.as_bytes());
+    let page = std::fs::read_to_string(docs().join("protocol.md")).unwrap();
+    let name = format!("/api/v1/windows/{}", Attachment::hash(text.as_bytes()));
+    assert!(page.contains(&name), "{name}");
 }
 
 /// The example of the page.
@@ -242,6 +285,13 @@ fn wire_page_has_codes_and_limits() {
             }
         }
     }
+    let mut reasons = 0_u32;
+    while let Ok(reason) = codec::decode::<Reason>(&reasons.to_le_bytes()) {
+        let row = format!("| {reasons} | {} |", reason.text());
+        assert!(page.contains(&row), "{row}");
+        reasons += 1;
+    }
+    assert!(reasons > 10, "{reasons}");
     for (what, limit) in [
         ("bytes of a body", codec::MAX_BODY_BYTES),
         (
@@ -265,4 +315,44 @@ fn wire_page_has_codes_and_limits() {
         assert!(page.contains(&row), "{row}");
     }
     assert_eq!(Hash::default().0, [0; 32]); // what the page calls zero
+}
+
+#[test]
+fn exports_are_those_of_the_page() {
+    let name = "acme.example/line-4";
+    let ask = Ask {
+        origin: Text::new(name).unwrap(),
+        from: 0,
+        token: Text::new("belfry_token").unwrap(),
+    };
+    same("export-ask", &ask.to_bytes());
+    assert_eq!(Ask::parse(&vector("export-ask")), Ok(ask));
+    let refused = Refused::new(Why::NotAllowed, "only members may");
+    same("export-refusal", &refused.to_bytes());
+
+    // The answer, frame by frame: what is accepted, the edge, the one bundle.
+    let ledger = |name: &str| std::fs::read(docs().join("vectors/ledger").join(name)).unwrap();
+    let pieces = ["tile/0/000.p/7", "tile/entries/000.p/7"].map(ledger);
+    let chain = Bytes::new(file("certificate-1.note")).unwrap();
+    let accepted = Accepted {
+        note: Bytes::new(file("ledger/checkpoint")).unwrap(),
+        chain: List::new(vec![chain]).unwrap(),
+    };
+    let first = accepted.to_bytes();
+    let frames = pieces.each_ref().map(|bytes| Kind::Piece.frame(bytes));
+    same("export-answer", &[&first[..], &frames.concat()].concat());
+    assert_eq!(Answer::parse(&first), Ok(Answer::Accepted(accepted)));
+
+    let log = VerifierKey::parse(file("ledger/log.vkey").trim_end()).unwrap();
+    let signed = belfry_protocol::checkpoint::Checkpoint::open(&note("ledger/checkpoint"), &log);
+    let mut checker = Checker::new(&signed.unwrap(), Held::default()).unwrap();
+    assert_eq!(checker.take(&pieces[0]), Ok(Checked::Edge));
+    let Ok(Checked::Bundle(wanted, leaves)) = checker.take(&pieces[1]) else {
+        panic!("the bundle does not fit");
+    };
+    assert_eq!(
+        (wanted.path(), leaves.len()),
+        ("tile/entries/000.p/7".to_owned(), 7)
+    );
+    assert_eq!(checker.next_piece(), None);
 }

@@ -3,11 +3,14 @@
 
 use belfry_protocol::checkpoint::Checkpoint;
 use belfry_protocol::note::{Algorithm, SigningKey, VerifierKey};
-use belfry_protocol::tlog::verify::consistency;
+use belfry_protocol::tlog::hash::{Hash, leaf_hash};
+use belfry_protocol::tlog::memory::MemoryTree;
+use belfry_protocol::tlog::verify::{consistency, is_subtree, subtree};
 use belfry_protocol::witness::{
     AddCheckpoint, SignSubtree, parse_conflict, parse_cosignatures, print_conflict,
     print_cosignatures,
 };
+use proptest::prelude::*;
 
 /// Data of the add-checkpoint script of litewitness (FiloSottile/torchwood), log key and origin.
 const ORIGIN: &str =
@@ -160,5 +163,61 @@ fn subtree_requests_round_trip_and_keep_to_the_tree() {
     );
     for bad in ["2 2", "4 2", "1 3", "4 6", "2 04", "2", "2 4 6", "-2 4"] {
         assert!(SignSubtree::parse(body(bad).as_bytes()).is_err(), "{bad}");
+    }
+}
+
+proptest! {
+    /// Every subtree of every small tree: the request reads back, and its proof is right for it and for nothing near it.
+    #[test]
+    fn requests_for_any_subtree_read_back(
+        size in 1u64..300, from in 0u64..300, length in 1u64..300, wrong in 0usize..8,
+    ) {
+        let length = length.min(size);
+        let unit = length.next_power_of_two();
+        let start = from % size / unit * unit;
+        let end = (start + length).min(size);
+        prop_assume!(is_subtree(start, end));
+        let leaves: Vec<Hash> = (0..size).map(|at| leaf_hash(&at.to_be_bytes())).collect();
+        let tree = MemoryTree::new(leaves.clone());
+        let range = usize::try_from(start).unwrap()..usize::try_from(end).unwrap();
+        let request = SignSubtree {
+            start,
+            end,
+            root: MemoryTree::new(leaves[range].to_vec()).root(end - start),
+            proof: tree.subtree_proof(start, end, size).unwrap(),
+            checkpoint: {
+                let key = SigningKey::ed25519(ORIGIN, [1; 32]).unwrap();
+                let text = Checkpoint { origin: ORIGIN.to_owned(), size, root: tree.root(size) }.to_text();
+                key.signed_note(&text).unwrap()
+            },
+        };
+        let read = SignSubtree::parse(request.to_string().as_bytes());
+        prop_assert_eq!(read.as_ref(), Ok(&request));
+        let root = tree.root(size);
+        let judge = |root_of: &Hash, proof: &[Hash]| subtree(start, end, size, root_of, &root, proof);
+        prop_assert_eq!(judge(&request.root, &request.proof), Ok(()));
+        prop_assert!(judge(&Hash([7; 32]), &request.proof).is_err());
+        let mut proof = request.proof.clone();
+        match proof.get_mut(wrong) {
+            Some(hash) => *hash = Hash([7; 32]),
+            None => proof.push(Hash([7; 32])),
+        }
+        prop_assert!(judge(&request.root, &proof).is_err());
+    }
+
+    /// Whatever is changed in a request: it is refused, or it reads back exactly as it is.
+    #[test]
+    fn a_changed_request_is_refused_or_reads_back(at in 0usize..600, byte in any::<u8>(), cut in 0usize..600) {
+        let note = request(0, "", 5, SIZE_5).split_once("\n\n").unwrap().1.to_owned();
+        let good = format!("subtree 2 4\n{}\n{PROOF_1_3}\n{note}", SIZE_1.0).into_bytes();
+        let mut changed = good.clone();
+        if let Some(one) = changed.get_mut(at) {
+            *one = byte;
+        }
+        changed.truncate(good.len().saturating_sub(cut / 300 * (cut % 300)));
+        if let Ok(read) = SignSubtree::parse(&changed) {
+            prop_assert_eq!(read.to_string().into_bytes(), changed);
+            prop_assert!(is_subtree(read.start, read.end));
+        }
     }
 }

@@ -7,6 +7,7 @@
     reason = "what a test needs and does not get ends the test"
 )]
 
+use crate::namespaces::Network;
 use crate::ports::free_port;
 use crate::process::{Noded, control, last_lines, status_of};
 use crate::proxy::Proxy;
@@ -39,6 +40,9 @@ pub const FACTORY: usize = 0;
 pub struct Federation {
     /// The factory, then the towers.
     pub nodes: Vec<Noded>,
+    /// Members that are programs of somebody else: factories whose ledgers nobody sees. Nothing here starts them; their
+    /// directories have keys and manifest.
+    pub guests: Vec<Noded>,
     /// What all members signed.
     pub founded: manifest::Federation,
     /// In front of each node, if the federation was founded with relays.
@@ -53,7 +57,16 @@ impl Federation {
     /// When it cannot.
     #[must_use]
     pub fn found(towers: usize) -> Self {
-        Self::founded_with(towers, false)
+        Self::founded_with(towers, false, &[], None)
+    }
+
+    /// The same with every node in its own namespace of this network, the factory in the first.
+    ///
+    /// # Panics
+    /// When it cannot.
+    #[must_use]
+    pub fn found_in(network: &Network, towers: usize) -> Self {
+        Self::founded_with(towers, false, &[], Some(network))
     }
 
     /// The same with a relay in front of each node, so that wires can be cut.
@@ -62,39 +75,56 @@ impl Federation {
     /// When it cannot.
     #[must_use]
     pub fn found_with_relays(towers: usize) -> Self {
-        Self::founded_with(towers, true)
+        Self::founded_with(towers, true, &[], None)
     }
 
-    fn founded_with(towers: usize, relays: bool) -> Self {
+    /// The same without relays, and with members of these names that run other programs.
+    ///
+    /// # Panics
+    /// When it cannot.
+    #[must_use]
+    pub fn found_with_guests(towers: usize, guests: &[&str]) -> Self {
+        Self::founded_with(towers, false, guests, None)
+    }
+
+    fn founded_with(
+        towers: usize,
+        relays: bool,
+        guests: &[&str],
+        network: Option<&Network>,
+    ) -> Self {
         let home = TempDir::new().unwrap();
         let names = (0..=towers).map(|number| match number {
             FACTORY => "shop.example/line".to_owned(),
             tower => format!("t{tower}.example"),
         });
-        let nodes: Vec<Noded> = names
-            .enumerate()
-            .map(|(number, name)| Noded {
-                name,
-                port: free_port(),
-                dir: home.path().join(format!("node-{number}")),
-                log: home.path().join(format!("node-{number}.log")),
-                child: Mutex::default(),
-            })
-            .collect();
-        let ports: Vec<u16> = nodes.iter().map(|node| node.port).collect();
-        let proxies: Vec<Proxy> = ports
+        let in_home = |(number, name): (usize, String)| Noded {
+            name,
+            port: free_port(),
+            dir: home.path().join(format!("node-{number}")),
+            log: home.path().join(format!("node-{number}.log")),
+            inside: network.map(|network| network.namespace(number)),
+            child: Mutex::default(),
+        };
+        let nodes: Vec<Noded> = names.enumerate().map(in_home).collect();
+        let named = guests.iter().map(|name| (*name).to_owned());
+        let guests: Vec<Noded> = (nodes.len()..).zip(named).map(in_home).collect();
+        let ports: Vec<u16> = nodes.iter().chain(&guests).map(|node| node.port).collect();
+        let proxies: Vec<Proxy> = nodes
             .iter()
             .filter(|_| relays)
-            .map(|port| Proxy::start(*port).unwrap())
+            .map(|node| Proxy::start(node.port).unwrap())
             .collect();
+        let is_factory = |number: usize| number == FACTORY || number > towers;
         let keys: Vec<NodeKeys> = nodes
             .iter()
+            .chain(&guests)
             .enumerate()
             .map(|(number, node)| {
                 founding::make(
                     &Layout::new(&node.dir),
                     &node.name,
-                    number == FACTORY,
+                    is_factory(number),
                     node.port,
                     Transport::Tcp,
                 )
@@ -103,15 +133,29 @@ impl Federation {
             .collect();
         let members = keys.iter().enumerate().map(|(number, keys)| {
             let port = proxies.get(number).map_or(ports[number], |one| one.port);
-            founding::describe(keys, number == FACTORY, port, Transport::Tcp)
+            let mut member = founding::describe(keys, is_factory(number), port, Transport::Tcp);
+            if network.is_some() {
+                let seen = Network::address(number).to_string();
+                let moved = member
+                    .addresses
+                    .iter()
+                    .map(|one| one.replace("127.0.0.1", &seen));
+                member.addresses = moved.collect();
+                nodes[number].listen_at(&seen);
+            }
+            member
         });
         let signed = founding::sign("Test", members.collect(), &keys).unwrap();
+        for guest in &guests {
+            fs::write(Layout::new(&guest.dir).genesis(), signed.to_json()).unwrap();
+        }
         for node in &nodes {
             let layout = Layout::new(&node.dir);
             member::install(&layout, Arc::new(RealDisk), signed.to_json().as_bytes()).unwrap();
         }
         Self {
             nodes,
+            guests,
             founded: manifest::Federation::from(signed.verify_founding().unwrap()),
             proxies,
             home,
@@ -122,6 +166,18 @@ impl Federation {
     #[must_use]
     pub fn beside(&self, name: &str) -> PathBuf {
         self.home.path().join(name)
+    }
+
+    /// Adds lines to every node's configuration.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn configure(&self, lines: &str) {
+        for node in &self.nodes {
+            let file = node.dir.join("config.toml");
+            let text = fs::read_to_string(&file).unwrap();
+            fs::write(&file, format!("{text}\n{lines}\n")).unwrap();
+        }
     }
 
     /// All numbers of towers.

@@ -2,10 +2,16 @@
 
 pub mod checks;
 pub mod federation;
+pub mod foreign;
+pub mod logs;
+pub mod namespaces;
 pub mod peer;
 mod ports;
 pub mod process;
 mod proxy;
+pub mod shaper;
+
+pub use ports::free_port;
 
 use serde_json::Value;
 use std::fs;
@@ -407,6 +413,12 @@ impl Served {
     /// When there is no answer.
     pub fn get(&self, path: &str) -> Answer {
         self.request("GET", path, &[], &[])
+    }
+
+    /// The id of its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends a signal by name.

@@ -12,7 +12,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 const PORTS: std::ops::Range<u32> = 12_000..32_000;
 
 /// A port that is free now. Test processes begin at different places.
-pub(crate) fn free_port() -> u16 {
+///
+/// # Panics
+/// When none is free.
+#[must_use]
+pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
     let ports = (0..2_000).map(|_| {

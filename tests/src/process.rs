@@ -9,6 +9,7 @@ use crate::command;
 use crate::federation::PATIENCE;
 use crate::ports::free_port;
 use serde_json::Value;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -26,6 +27,8 @@ pub struct Noded {
     pub dir: PathBuf,
     /// What it logged, over all starts.
     pub log: PathBuf,
+    /// The network namespace in which its process runs, if not in that of the test.
+    pub(crate) inside: Option<PathBuf>,
     pub(crate) child: Mutex<Option<Child>>,
 }
 
@@ -37,7 +40,8 @@ impl Noded {
     pub fn launch(&self) {
         let mut child = self.child();
         assert!(child.is_none(), "{} runs", self.name);
-        *child = Some(spawn(&self.dir, &self.log));
+        let run = start(&self.dir, &self.log, self.inside.as_deref()).spawn();
+        *child = Some(run.unwrap());
     }
 
     /// The same with a wall clock of its own, which [`Self::step_clock`] moves; `false` where that is not possible.
@@ -56,7 +60,7 @@ impl Noded {
         self.step_clock(0);
         let mut child = self.child();
         assert!(child.is_none(), "{} runs", self.name);
-        let run = start(&self.dir, &self.log)
+        let run = start(&self.dir, &self.log, self.inside.as_deref())
             .env("LD_PRELOAD", library)
             .env("FAKETIME_TIMESTAMP_FILE", self.clock_file())
             .env("FAKETIME_CACHE_DURATION", "1")
@@ -95,6 +99,18 @@ impl Noded {
         true
     }
 
+    /// Lets the node listen for other members at this address instead of loopback.
+    pub(crate) fn listen_at(&self, address: &str) {
+        let file = self.dir.join("config.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        let (old, new) = (
+            format!("127.0.0.1:{}", self.port),
+            format!("{address}:{}", self.port),
+        );
+        assert!(text.contains(&old), "{text}");
+        fs::write(file, text.replace(&old, &new)).unwrap();
+    }
+
     /// Ends the process as a power cut would.
     ///
     /// # Panics
@@ -124,6 +140,7 @@ impl Noded {
             port: free_port(),
             dir,
             log,
+            inside: self.inside.clone(),
             child: Mutex::default(),
         };
         copy(&self.dir, &twin.dir);
@@ -164,14 +181,33 @@ pub fn copy(from: &Path, to: &Path) {
 /// When it cannot be started.
 #[must_use]
 pub fn spawn(dir: &Path, log: &Path) -> Child {
-    start(dir, log).spawn().unwrap()
+    start(dir, log, None).spawn().unwrap()
 }
 
-fn start(dir: &Path, log: &Path) -> Command {
+fn start(dir: &Path, log: &Path, inside: Option<&Path>) -> Command {
     let log = File::options().append(true).create(true).open(log).unwrap();
     let mut run = command(&["run", "--no-input", "--data-dir"]);
+    if let Some(namespace) = inside {
+        run = entering(namespace, &run);
+    }
     run.arg(dir).stdout(Stdio::null()).stderr(log);
     run
+}
+
+/// The same command in a network namespace; its process is the command's own, because `nsenter` becomes it.
+fn entering(namespace: &Path, command: &Command) -> Command {
+    let mut net = OsString::from("--net=");
+    net.push(namespace);
+    let mut inside = Command::new("nsenter");
+    inside.arg(net).arg(command.get_program());
+    inside.args(command.get_args()).stdin(Stdio::null());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => inside.env(name, value),
+            None => inside.env_remove(name),
+        };
+    }
+    inside
 }
 
 /// Starts the real binary on a copy of a data directory, on a file system of its own of `mebibytes`; it is gone with the

@@ -44,6 +44,27 @@ fn proved_over(transport: &str) {
         (&result["name"], &result["index"]),
         (&found["origin"], &found["index"])
     );
+    // And so does what it says of the liar.
+    let fork = &result["fork"];
+    assert_eq!(fork["type"], "origin", "{fork}");
+    assert_eq!(fork["accused"], result["name"]);
+    assert_eq!(fork["found_by"], "north.demo.example");
+    let sizes = [&fork["smaller_size"], &fork["larger_size"]];
+    let sizes = sizes.map(|size| size.as_u64().unwrap());
+    assert_eq!(sizes[0] + 1, sizes[1], "{fork}");
+    let fork_file = home.write("fork.json", fork["file"].as_str().unwrap());
+    let genesis = home.write("genesis.json", result["manifest"].as_str().unwrap());
+    let found = [
+        "audit",
+        "verify",
+        &fork_file,
+        "--genesis",
+        &genesis,
+        "--json",
+    ];
+    let found = run(&found).expect(22);
+    assert_eq!(found.json()["larger_size"], sizes[1]);
+
     let quorum = policy
         .lines()
         .find(|line| line.starts_with("group towers "));

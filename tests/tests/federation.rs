@@ -23,7 +23,7 @@ impl Federation {
         fs::create_dir_all(home.beside("shop")).unwrap();
         home.write("shop/one.txt", "one");
         let shop = home.beside("shop");
-        let mut demo = command(&["demo", &shop.to_string_lossy()])
+        let mut demo = command(&["demo", &shop.to_string_lossy(), "--without-thief"])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

@@ -2,34 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 
-use belfry_tests::{Ended, Node, foreign, lines, root};
+use belfry_tests::foreign::{judge, python};
+use belfry_tests::{Node, lines};
 use std::path::PathBuf;
-use std::process::Command;
-
-/// Python with `aics-tlog`, as `.ci/install` sets it up.
-fn python() -> Option<PathBuf> {
-    let named = std::env::var_os("BELFRY_PYTHON").map(PathBuf::from);
-    let python = named.unwrap_or_else(|| root().join(".build/py/bin/python"));
-    let works = Command::new(&python)
-        .args(["-m", "aics_tlog", "--version"])
-        .output();
-    foreign(
-        "aics-tlog 0.2.1",
-        works
-            .is_ok_and(|output| output.status.success())
-            .then_some(python),
-    )
-}
-
-fn judge(python: &PathBuf, tiles: &str, key: &str, more: &[&str]) -> Ended {
-    let driver = root().join("tests/foreign/verify_aics.py");
-    let output = Command::new(python)
-        .arg(driver)
-        .args(["--tiles", tiles, "--vkey-file", key])
-        .args(more)
-        .output();
-    output.unwrap().into()
-}
 
 #[test]
 fn aics_tlog_accepts_the_live_node_and_the_export() {

@@ -13,6 +13,9 @@ use toml::{Table, Value};
 /// A file above this is several things: split it by meaning.
 const SOURCE_LINES_MAX: usize = 600;
 
+/// The one crate with unsafe code; it repeats all other lints of the workspace.
+const UNSAFE_CRATE: &str = "sim/sys";
+
 /// Oldest releases without a known hole, by advisory. Only crates in `Cargo.lock` are judged, every copy of them.
 /// `cargo deny check advisories` knows more but needs a database from outside; this runs everywhere.
 const FLOORS: &[(&str, [u64; 3], &str)] = &[
@@ -116,9 +119,38 @@ fn below_floor(lock: &Table) -> Vec<String> {
     found
 }
 
+/// The main workspace's, and those of workspaces beside it that CI builds.
+const LOCKS: [&str; 2] = ["Cargo.lock", "sim/libp2p-det/Cargo.lock"];
+
 #[test]
 fn no_dependency_has_a_known_hole() {
-    assert_eq!(below_floor(&read_toml("Cargo.lock")), Vec::<String>::new());
+    for lock in LOCKS {
+        assert_eq!(
+            below_floor(&read_toml(lock)),
+            Vec::<String>::new(),
+            "{lock}"
+        );
+    }
+}
+
+/// A workspace beside the main one simulates the product only if it has the product's dependencies.
+#[test]
+fn the_simulated_nodes_have_the_products_dependencies() {
+    let versions = |path: &str| -> std::collections::BTreeSet<(String, String)> {
+        let lock = read_toml(path);
+        let packages = lock["package"].as_array().unwrap().iter();
+        let text = |package: &Value, key: &str| package[key].as_str().unwrap().to_owned();
+        packages
+            .map(|package| (text(package, "name"), text(package, "version")))
+            .collect()
+    };
+    let own = versions("sim/libp2p-det/Cargo.lock");
+    let product = versions("Cargo.lock");
+    let foreign: Vec<_> = own
+        .difference(&product)
+        .filter(|(name, _)| name != "belfry-libp2p-det")
+        .collect();
+    assert_eq!(foreign, Vec::<&(String, String)>::new());
 }
 
 #[test]
@@ -154,10 +186,11 @@ fn an_old_dependency_is_found_in_every_copy() {
 
 #[test]
 fn every_dependency_comes_from_the_one_registry() {
-    let lock = read_toml("Cargo.lock");
-    let packages = lock["package"].as_array().unwrap();
-    let mut sources: Vec<&str> = packages
+    let locks = LOCKS.map(read_toml);
+    let packages = locks
         .iter()
+        .flat_map(|lock| lock["package"].as_array().unwrap());
+    let mut sources: Vec<&str> = packages
         .filter_map(|package| package.get("source")?.as_str())
         .collect();
     sources.sort_unstable();
@@ -224,8 +257,23 @@ fn cargo_run_starts_the_node() {
 #[test]
 fn every_crate_takes_the_workspaces_lints() {
     let expected = Value::Table("workspace = true".parse().unwrap());
+    let workspace = read_toml("Cargo.toml");
     for member in members() {
         let manifest = read_toml(&format!("{member}/Cargo.toml"));
+        if member == UNSAFE_CRATE {
+            for tool in ["rust", "clippy"] {
+                let base = workspace["workspace"]["lints"][tool].as_table().unwrap();
+                let own = manifest["lints"][tool].as_table().unwrap();
+                let mut missing = missing_from(own, base);
+                missing.retain(|lint| lint != "unsafe_code");
+                assert_eq!(missing, Vec::<String>::new(), "{member}: [lints.{tool}]");
+            }
+            let deny = Value::from("deny");
+            let own = &manifest["lints"];
+            assert_eq!(own["rust"]["unsafe_op_in_unsafe_fn"], deny);
+            assert_eq!(own["clippy"]["undocumented_unsafe_blocks"], deny);
+            continue;
+        }
         assert_eq!(
             manifest.get("lints"),
             Some(&expected),
@@ -240,10 +288,13 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy();
         if path.is_dir() {
-            if !matches!(&*name, "target" | ".git" | ".build" | "vendor") {
+            if !matches!(
+                &*name,
+                "target" | ".git" | ".build" | "vendor" | "node_modules"
+            ) {
                 sources(&path, found);
             }
-        } else if ["rs", "py", "sh", "js", "css"]
+        } else if ["rs", "py", "sh", "js", "mjs", "css"]
             .iter()
             .any(|end| path.extension().is_some_and(|e| e == *end))
         {

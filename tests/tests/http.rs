@@ -24,6 +24,17 @@ fn post(
 }
 
 #[test]
+fn a_node_on_its_own_has_no_clock_to_compare_with_and_no_window() {
+    let node = Node::new();
+    let served = node.serve();
+    let skew = served.get("/api/v1/skew");
+    assert_eq!(skew.status, 404, "{}", skew.text());
+    assert!(skew.text().contains("no federation"), "{}", skew.text());
+    let window = served.get(&format!("/api/v1/windows/{}", "0".repeat(64)));
+    assert_eq!(window.status, 404);
+}
+
+#[test]
 fn a_served_ledger_verifies_from_outside() {
     let node = Node::new();
     let input = node.write("a.ndjson", lines(1_000));

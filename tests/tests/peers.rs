@@ -22,11 +22,15 @@ impl Federation {
         let home = Node::empty();
         std::fs::create_dir_all(home.beside("shop")).unwrap();
         home.write("shop/one.txt", "one");
-        let mut demo = command(&["demo", &home.beside("shop").to_string_lossy()])
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut demo = command(&[
+            "demo",
+            &home.beside("shop").to_string_lossy(),
+            "--without-thief",
+        ])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
         let mut lines = BufReader::new(demo.stderr.take().unwrap()).lines();
         let found = lines.by_ref().find_map(|line| {
             let line = line.ok()?;

@@ -6,6 +6,7 @@ use crate::appending;
 use belfry_keys::{KeyDir, NodeKeys};
 use belfry_node::config;
 use belfry_node::disk::FixedSyncDisk;
+use belfry_node::export;
 use belfry_node::member;
 use belfry_node::member::Network;
 use belfry_node::net::{NetCommand, Topic};
@@ -36,6 +37,8 @@ struct Running {
     runtime: Runtime,
     /// Digests that are signed and not published yet, the last one first.
     signed: Vec<Vec<u8>>,
+    /// Ends with the process.
+    export: Option<export::Server>,
 }
 
 pub(crate) fn run(dir: &Path) {
@@ -67,6 +70,7 @@ pub(crate) fn run(dir: &Path) {
         keys,
         runtime,
         signed: Vec::new(),
+        export: None,
     };
     println!("{}", json!({ "ready": true }));
     for line in std::io::stdin().lock().lines().map_while(Result::ok) {
@@ -103,12 +107,29 @@ impl Running {
             }
             ("load", [seconds]) => appending::load(&self.node, *seconds),
             ("fill", [bytes, length]) => appending::fill(&self.node, *bytes, *length as usize),
+            ("export", []) => self.export(),
             ("sign", [first, count]) => self.sign(*first, *count),
             ("publish", [count]) => self.publish(*count as usize),
             ("seen", [size]) => self.wait_for("seen", *size),
             ("held", [size]) => self.wait_for("held", *size),
             _ => panic!("no such command: {command} {numbers:?}"),
         }
+    }
+
+    /// Serves exports to members.
+    fn export(&mut self) -> Value {
+        let (federation, _) = self.node.membership().unwrap();
+        let place = (self.node.layout.clone(), self.node.disk());
+        let federation = Some(federation.clone());
+        let ledgers =
+            export::Ledgers::new(place, self.keys.name(), federation, None, Arc::default());
+        let _inside = self.runtime.enter();
+        let listen = (std::net::Ipv4Addr::LOCALHOST, 0).into();
+        let seed = self.keys.transport_seed();
+        let server = export::Server::start(listen, seed, ledgers.unwrap()).unwrap();
+        let shown = server.shown();
+        self.export = Some(server);
+        json!({ "address": shown.address.to_string(), "peer": shown.peer.to_string() })
     }
 
     fn status(&self) -> Value {

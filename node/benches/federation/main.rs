@@ -8,6 +8,7 @@
 //! | `restart` | a factory that is killed under load until everything is acknowledged again |
 //! | `digests` | digests verified through gossip between two nodes |
 //! | `catch-up` | a fresh tower fetches what the others hold |
+//! | `export` | the same entries over libp2p and from the export endpoint |
 //! | `idle` | memory and CPU of four `belfry run` that nobody uses |
 //! | `nonces` | durable accepts of the anti-replay tables |
 //!
@@ -26,6 +27,7 @@
 mod appending;
 mod child;
 mod cluster;
+mod export;
 mod gossip;
 mod nonces;
 mod process;
@@ -43,8 +45,8 @@ const NODE: &str = "federation-bench-node";
 /// How long a factory is under load before it is killed.
 const RESTART_SECONDS: u64 = 4;
 /// Everything, in the order in which it runs.
-const NAMES: [&str; 7] = [
-    "latency", "load", "restart", "digests", "catch-up", "idle", "nonces",
+const NAMES: [&str; 8] = [
+    "latency", "load", "restart", "digests", "catch-up", "export", "idle", "nonces",
 ];
 
 fn main() {
@@ -80,6 +82,7 @@ fn main() {
             "restart" => scenarios::restart(&references, RESTART_SECONDS),
             "digests" => gossip::digests(&references),
             "catch-up" => scenarios::catch_up(&references, bytes),
+            "export" => export::export(&references, bytes),
             "idle" => scenarios::idle(&references, seconds),
             _ => nonces::accepts(&references),
         }

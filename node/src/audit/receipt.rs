@@ -4,7 +4,7 @@
 use crate::exit::{Code, Failure};
 use crate::store::Reader;
 use belfry_protocol::cert::LogVerifiers;
-use belfry_protocol::note::SignedNote;
+use belfry_protocol::note::{SignedNote, VerifierKey};
 use belfry_protocol::policy::{Policy, PolicyError};
 use belfry_protocol::proof_file::{ProofFileError, Proved, TlogProof};
 use belfry_protocol::tlog::hash::leaf_hash;
@@ -25,13 +25,7 @@ pub struct VerifiedReceipt {
 /// # Errors
 /// When there is no such entry or no digest covers it, or what is stored does not verify.
 pub fn make(reader: &Reader, index: u64, log_keys: &LogVerifiers) -> Result<TlogProof, Failure> {
-    let size = reader.head()?.size();
-    if index >= size {
-        return Err(Failure::new(
-            Code::Failed,
-            format!("there is no entry {index}: the ledger has {size}"),
-        ));
-    }
+    exists(reader, index)?;
     // A digest with a quorum's lines is worth more than a newer one without.
     let acked = match reader.acked()?.filter(|acked| *acked > index) {
         Some(acked) => reader.digest_covering(acked)?,
@@ -50,6 +44,32 @@ pub fn make(reader: &Reader, index: u64, log_keys: &LogVerifiers) -> Result<Tlog
             )
             .hint(unsigned(reader))
         })?;
+    make_on(reader, index, log_keys, signed, &note)
+}
+
+fn exists(reader: &Reader, index: u64) -> Result<u64, Failure> {
+    let size = reader.head()?.size();
+    if index < size {
+        return Ok(size);
+    }
+    Err(Failure::new(
+        Code::Failed,
+        format!("there is no entry {index}: the ledger has {size}"),
+    ))
+}
+
+/// As [`make`], against a digest of `signed` entries that the caller has, above `index`.
+///
+/// # Errors
+/// As [`make`].
+pub fn make_on(
+    reader: &Reader,
+    index: u64,
+    log_keys: &LogVerifiers,
+    signed: u64,
+    note: &str,
+) -> Result<TlogProof, Failure> {
+    let size = exists(reader, index)?;
     let damaged = |error: &dyn std::fmt::Display| {
         Failure::new(
             Code::Damaged,
@@ -84,9 +104,9 @@ fn unsigned(reader: &Reader) -> &'static str {
 ///
 /// # Errors
 /// When a key cannot be a log's.
-pub fn log_only(keys: &LogVerifiers) -> Result<Policy, Failure> {
+pub fn log_only(keys: &[VerifierKey]) -> Result<Policy, Failure> {
     let mut policy = Policy::new();
-    for key in keys.all() {
+    for key in keys {
         policy
             .add_log(key.clone(), None)
             .map_err(|error| Failure::new(Code::Usage, error.to_string()))?;

@@ -1,10 +1,22 @@
 //! Arguments of every command, with an example in each help text. Parses only; does nothing.
 
+mod clock;
+mod conformance;
+mod export;
+mod forks;
+mod keys;
 mod peers;
 mod run;
+mod witnessed;
 
+pub(super) use clock::{ClockCommand, ClockConfirmArgs};
+pub(super) use conformance::{ConformanceCommand, ConformanceLogsArgs, ConformanceWitnessArgs};
+pub(super) use export::{ExportArgs, ExportFormat};
+pub(super) use forks::{ForkArgs, ForkExportArgs, ForksCommand};
+pub(super) use keys::{KeyCommand, KeyExportArgs, PurposeArg, ReasonArg, RevokeArgs, RotateArgs};
 pub(super) use peers::{BanArgs, PeersCommand, WhomArgs};
-pub(super) use run::{DemoArgs, RunArgs, TransportArg};
+pub(super) use run::{DemoArgs, RunArgs, ThiefArgs, TransportArg};
+pub(super) use witnessed::HeadArgs;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -15,7 +27,7 @@ use std::path::PathBuf;
     name = "belfry",
     version,
     arg_required_else_help = true,
-    after_help = "Example:\n  belfry demo\n\nExit codes: 0 ok, 1 failed, 2 usage, 3 some items failed, 10 not initialised, 11 locked,\n12 key unavailable, 13 config invalid, 14 newer data, 20 verification failed, 21 quorum not met,\n22 fork found, 23 recovering, 24 damaged, 30 unreachable, 31 timed out, 74 I/O, 130 interrupted"
+    after_help = "Example:\n  belfry demo\n\nExit codes: 0 ok, 1 failed, 2 usage, 3 some items failed, 10 not initialised, 11 locked,\n12 key unavailable, 13 config invalid, 14 newer data, 20 verification failed, 21 quorum not met,\n22 fork found, 23 recovering, 24 damaged, 30 unreachable, 31 timed out,\n40 doctor warns, 41 doctor found faults, 74 I/O, 130 interrupted"
 )]
 pub struct Cli {
     /// What every command takes.
@@ -110,15 +122,36 @@ pub enum Command {
         after_help = "Examples:\n  belfry wait --for ready\n  belfry wait --for acked=1200 --timeout 10"
     )]
     Wait(WaitArgs),
+    /// Look at everything an operator would look at, and say what to do
+    #[command(after_help = "Example:\n  belfry doctor --json")]
+    Doctor,
+    /// Whether every member is connected, how far away it is, and how far clocks are apart; exit 30 if one is not
+    #[command(after_help = "Example:\n  belfry netcheck --json")]
+    Netcheck,
+    /// This node's wall clock
+    Clock {
+        /// The command.
+        #[command(subcommand)]
+        command: ClockCommand,
+    },
     /// Other members of the federation
     Peers {
         /// The command.
         #[command(subcommand)]
         command: PeersCommand,
     },
+    /// Proofs that somebody signed two things that cannot both be true
+    Forks {
+        /// The command.
+        #[command(subcommand)]
+        command: ForksCommand,
+    },
     /// Show what Belfry does: a federation of four processes, a receipt, and its verification offline
     #[command(after_help = "Example:\n  belfry demo . --exit-after-proof")]
     Demo(DemoArgs),
+    /// The demo's liar; the demo starts it
+    #[command(hide = true)]
+    DemoThief(ThiefArgs),
     /// Read, prove, check and export the ledger
     Ledger {
         /// The command.
@@ -130,6 +163,12 @@ pub enum Command {
         /// The command.
         #[command(subcommand)]
         command: AuditCommand,
+    },
+    /// Check whether a witness, of whatever make, does what the specification says
+    Conformance {
+        /// The command.
+        #[command(subcommand)]
+        command: ConformanceCommand,
     },
     /// Keys of this node
     Key {
@@ -289,8 +328,8 @@ pub struct StatusArgs {
 #[derive(Subcommand, Debug)]
 pub enum LedgerCommand {
     /// Size, root and newest digest
-    #[command(after_help = "Example:\n  belfry ledger head")]
-    Head,
+    #[command(after_help = "Examples:\n  belfry ledger head\n  belfry ledger head --witnessed")]
+    Head(HeadArgs),
     /// One entry
     #[command(after_help = "Example:\n  belfry ledger get 7")]
     Get(GetArgs),
@@ -307,7 +346,9 @@ pub enum LedgerCommand {
     #[command(after_help = "Example:\n  belfry ledger fsck")]
     Fsck(FsckArgs),
     /// Write the ledger so that others can verify it
-    #[command(after_help = "Example:\n  belfry ledger export --format tiles ./export")]
+    #[command(
+        after_help = "Examples:\n  belfry ledger export --format tiles ./export\n  belfry ledger export --from quic://north.example:9472 --origin acme.example/line-4 --format tiles ./acme"
+    )]
     Export(ExportArgs),
     /// Make the derived search index again
     #[command(after_help = "Example:\n  belfry ledger reindex")]
@@ -367,6 +408,9 @@ pub enum ReceiptFormat {
 pub struct ProveArgs {
     /// Index of the entry
     pub index: u64,
+    /// Against the newest digest that the foreign witnesses of witness.submit_policy cosigned
+    #[arg(long)]
+    pub witnessed: bool,
     /// How to write it
     #[arg(long, value_enum, default_value_t = ReceiptFormat::TlogProof)]
     pub format: ReceiptFormat,
@@ -403,25 +447,6 @@ pub struct FsckArgs {
     pub offline: bool,
 }
 
-/// `ledger export`
-#[derive(Args, Debug)]
-pub struct ExportArgs {
-    /// Where to; a directory for tiles, a file for ndjson
-    pub to: PathBuf,
-    /// The form
-    #[arg(long, value_enum, default_value = "tiles")]
-    pub format: ExportFormat,
-}
-
-/// Forms of an export.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ExportFormat {
-    /// C2SP tlog-tiles, servable by any web server.
-    Tiles,
-    /// One entry per line, to read; proves nothing by itself.
-    Ndjson,
-}
-
 /// `audit …`
 #[derive(Subcommand, Debug)]
 pub enum AuditCommand {
@@ -442,6 +467,9 @@ pub enum AuditCommand {
 pub struct PolicyArgs {
     /// The ledger [default: this node's own]
     pub origin: Option<String>,
+    /// All serials of each tower, for receipts of any age [default: those that sign, and sign until the policy ends]
+    #[arg(long)]
+    pub every_serial: bool,
     /// Where to write the policy [default: standard output]
     #[arg(long, short, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -452,56 +480,21 @@ pub struct PolicyArgs {
 pub struct VerifyArgs {
     /// A receipt, a fork proof, a directory of tiles, or a web address
     pub target: String,
-    /// The log's verifier key, or a file that holds it
+    /// The log's verifier key, or a file that holds it, or those of all its serials, one a line
     #[arg(long, value_name = "VKEY|FILE")]
     pub key: Option<String>,
     /// A tlog-policy file: the log and the quorum of witnesses
     #[arg(long, value_name = "FILE", conflicts_with = "key")]
     pub policy: Option<PathBuf>,
+    /// With a fork proof: the federation's manifest, which names the identity keys of its members
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["key", "policy"])]
+    pub genesis: Option<PathBuf>,
     /// With a receipt that does not carry its entry: a file that holds it
     #[arg(long, value_name = "FILE")]
     pub entry: Option<PathBuf>,
     /// With tiles: every entry must also be a canonical Belfry entry
     #[arg(long)]
     pub strict: bool,
-}
-
-/// `key …`
-#[derive(Subcommand, Debug)]
-pub enum KeyCommand {
-    /// All keys with fingerprint and days left
-    #[command(after_help = "Example:\n  belfry key list")]
-    List,
-    /// Print a key for others to verify with
-    #[command(after_help = "Example:\n  belfry key export > log.vkey")]
-    Export(KeyExportArgs),
-}
-
-/// Which key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum PurposeArg {
-    /// The ledger's digests.
-    Log,
-    /// Acknowledgements.
-    Ack,
-    /// Mirror lines.
-    Mirror,
-    /// The long-lived identity.
-    Identity,
-}
-
-/// `key export`
-#[derive(Args, Debug)]
-pub struct KeyExportArgs {
-    /// Which key
-    #[arg(long, value_enum, default_value = "log")]
-    pub purpose: PurposeArg,
-    /// The PRIVATE key, in the form other tlog tools read
-    #[arg(long, requires = "confirm")]
-    pub private: bool,
-    /// The node's name, to confirm that a private key is meant
-    #[arg(long, value_name = "NAME")]
-    pub confirm: Option<String>,
 }
 
 /// `token …`

@@ -5,8 +5,11 @@ use super::context::Context;
 use crate::audit::source::Source;
 use crate::audit::{receipt, tree};
 use crate::exit::{Code, Failure};
+use belfry_protocol::cert::MAX_CHAIN_CERTIFICATES;
+use belfry_protocol::engine::federation::forks::kept::accused_name;
 use belfry_protocol::entry::leaf::{Content, Leaf};
-use belfry_protocol::fork::ForkProof;
+use belfry_protocol::fork::{ForkKind, ForkProof};
+use belfry_protocol::manifest::{Federation, SignedManifest};
 use belfry_protocol::note::VerifierKey;
 use belfry_protocol::policy::Policy;
 use belfry_protocol::tower_receipt::{self, TOWER_RECEIPT_FORMAT};
@@ -39,7 +42,8 @@ pub(super) fn verify(context: &Context, args: &VerifyArgs) -> Result<(), Failure
 pub(super) fn policy_of(context: &Context, args: &PolicyArgs) -> Result<(), Failure> {
     let (config, _) = context.config(&BTreeMap::new())?;
     let origin = args.origin.as_deref().unwrap_or(&config.name);
-    let text = crate::audit::policy::derive(&context.reader()?, &config.name, origin)?;
+    let text =
+        crate::audit::policy::derive(&context.reader()?, &config.name, origin, args.every_serial)?;
     let Some(path) = &args.out else {
         let json = json!({ "origin": origin, "policy": text });
         return context.out.result(text.trim_end_matches('\n'), &json);
@@ -66,12 +70,15 @@ pub(super) fn policy_of(context: &Context, args: &PolicyArgs) -> Result<(), Fail
 }
 
 fn verify_tree(context: &Context, args: &VerifyArgs) -> Result<(), Failure> {
-    let key = log_key(args)?;
+    let keys = log_keys(args)?;
     let source = Source::open(&args.target)?;
-    let size = tree::checkpoint(&source, &key)?.size;
+    // The first that it verifies under; if under none, what is wrong with it under the last.
+    let opens = |key: &&VerifierKey| tree::checkpoint(&source, key).is_ok();
+    let key = keys.iter().find(opens).or(keys.last()).ok_or_else(no_key)?;
+    let size = tree::checkpoint(&source, key)?.size;
     let bar = context.out.progress(Some(size), "entries");
     let began = std::time::Instant::now();
-    let verified = tree::verify(&source, &key, args.strict, |count| bar.set_position(count))?;
+    let verified = tree::verify(&source, key, args.strict, |count| bar.set_position(count))?;
     bar.finish_and_clear();
     let checkpoint = &verified.checkpoint;
     let json = json!({
@@ -143,20 +150,48 @@ fn verify_fork(context: &Context, args: &VerifyArgs, bytes: &[u8]) -> Result<(),
             format!("the fork proof does not hold: {error}"),
         )
     };
-    let key = log_key(args)?;
     let proof = ForkProof::parse(bytes).map_err(|error| refused(&error))?;
-    proof
-        .verify(std::slice::from_ref(&key))
-        .map_err(|error| refused(&error))?;
+    let keys = match &args.genesis {
+        Some(manifest) => vec![identity_of_accused(manifest, &proof)?],
+        None => log_keys(args)?,
+    };
+    let fork = proof.verify(&keys).map_err(|error| refused(&error))?;
+    let did = match fork.kind {
+        ForkKind::Origin => "signed",
+        ForkKind::Tower => "acknowledged",
+    };
+    let (smaller, larger) = (fork.smaller_size, fork.larger_size);
     context.out.result(
         &format!(
-            "the fork proof holds: {} signed two statements that cannot both be true",
-            key.name()
+            "the fork proof holds: {} {did} two trees of {} that cannot both be true, of {smaller} and {larger} entries",
+            fork.larger_key.name(),
+            fork.origin,
         ),
-        &json!({ "ok": true, "what": "fork", "signer": key.name() }),
+        &json!({
+            "ok": true, "what": "fork", "signer": fork.larger_key.name(), "type": fork.kind.as_str(),
+            "origin": fork.origin, "smaller_size": smaller, "larger_size": larger,
+        }),
     )?;
     Err(Failure::new(Code::Fork, "a fork is proven")
         .hint("do not trust this signer's newer statements; show the file to others"))
+}
+
+/// The identity key of whoever a proof accuses, from a manifest that the auditor trusts.
+fn identity_of_accused(manifest: &Path, proof: &ForkProof) -> Result<VerifierKey, Failure> {
+    let refused = |error: &dyn std::fmt::Display| {
+        Failure::new(
+            Code::VerificationFailed,
+            format!("{}: {error}", manifest.display()),
+        )
+    };
+    let signed = SignedManifest::parse(&read(manifest)?).map_err(|error| refused(&error))?;
+    let founded = signed.verify_founding().map_err(|error| refused(&error))?;
+    let federation = Federation::from(founded);
+    let accused = accused_name(proof).map_err(|why| refused(&why))?;
+    let member = federation.member(&accused).map(|(_, member)| member);
+    member
+        .map(|member| member.identity.clone())
+        .ok_or_else(|| refused(&format!("{accused} is no member of this federation")))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
@@ -176,23 +211,30 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(path).map_err(cannot)
 }
 
-fn log_key(args: &VerifyArgs) -> Result<VerifierKey, Failure> {
-    let Some(given) = &args.key else {
-        return Err(Failure::new(Code::Usage, "no key to verify with")
-            .hint("give the log's key with --key VKEY or --key FILE; get it from the log's operator, not from the data"));
-    };
+fn no_key() -> Failure {
+    Failure::new(Code::Usage, "no key to verify with")
+        .hint("give the log's key with --key VKEY or --key FILE; get it from the log's operator, not from the data")
+}
+
+/// The log's keys: one, or a file with one a line, of all serials.
+fn log_keys(args: &VerifyArgs) -> Result<Vec<VerifierKey>, Failure> {
+    let given = args.key.as_ref().ok_or_else(no_key)?;
     let text = if Path::new(given).is_file() {
         std::fs::read_to_string(given)?
     } else {
         given.clone()
     };
-    VerifierKey::parse(text.trim_end_matches('\n'))
+    let lines = text.trim_end_matches('\n').split('\n');
+    lines
+        .take(MAX_CHAIN_CERTIFICATES)
+        .map(VerifierKey::parse)
+        .collect::<Result<_, _>>()
         .map_err(|error| Failure::new(Code::Usage, format!("--key: {error}")))
 }
 
 fn policy(args: &VerifyArgs) -> Result<Policy, Failure> {
     match &args.policy {
-        None => receipt::log_only(&log_key(args)?.into()),
+        None => receipt::log_only(&log_keys(args)?),
         Some(path) => Policy::parse(&read(path)?)
             .map_err(|error| Failure::new(Code::Usage, format!("{}: {error}", path.display()))),
     }

@@ -1,6 +1,8 @@
 //! `belfry ledger export`: the ledger as others can verify it. Full tiles are hard-linked, the checkpoint comes last, so
 //! an interrupted export is never mistaken for a whole one.
 
+mod remote;
+
 use super::args::{ExportArgs, ExportFormat};
 use super::context::Context;
 use crate::exit::{Code, Failure};
@@ -17,6 +19,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 pub(super) fn run(context: &Context, args: &ExportArgs) -> Result<(), Failure> {
+    if let Some(from) = &args.from {
+        return remote::run(context, args, from);
+    }
     let reader = context.reader()?;
     let (size, note) = reader.newest_digest()?.ok_or_else(|| {
         Failure::new(Code::Failed, "there is no signed digest to export")

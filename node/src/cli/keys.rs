@@ -1,28 +1,26 @@
 //! `belfry key …`: what keys there are, and their public halves for others.
 
 use super::args::{KeyExportArgs, PurposeArg};
-use super::context::Context;
+use super::context::{Context, key_failure};
 use crate::clock;
 use crate::exit::{Code, Failure};
-use belfry_keys::{RotationLevel, fingerprint};
-use serde_json::json;
+use crate::key_state::{KeyState, line};
+use belfry_keys::fingerprint;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 pub(super) fn list(context: &Context) -> Result<(), Failure> {
     context.config(&BTreeMap::new())?;
     let keys = context.keys()?;
-    let state = keys.rotation_state(u64::try_from(clock::wall().seconds()).unwrap_or(0));
-    let level = match state.level {
-        RotationLevel::Ok => "ok",
-        RotationLevel::Warning => "warning",
-        RotationLevel::Critical => "critical",
-        RotationLevel::Expired => "expired",
-    };
+    let now_seconds = clock::now().wall_seconds();
+    let state = KeyState::read(context.layout.dir(), keys.name(), now_seconds);
+    let mut json = state.map_err(key_failure)?.json();
     let rows = [
         ("identity", keys.identity_verifier().clone()),
         ("log", keys.log_key().verifier().clone()),
         ("ack", keys.ack_key().verifier().clone()),
         ("mirror", keys.mirror_key().verifier().clone()),
+        ("subtree", keys.subtree_key().verifier().clone()),
     ];
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::NOTHING).set_header([
@@ -33,37 +31,74 @@ pub(super) fn list(context: &Context) -> Result<(), Failure> {
     let mut values = Vec::new();
     for (purpose, verifier) in rows {
         let vkey = verifier.to_string();
-        table.add_row([purpose.to_owned(), fingerprint(&verifier), vkey.clone()]);
+        // An ML-DSA-44 key has 1,800 characters: alone it can be read, in a table nothing can.
+        let shown = match verifier.algorithm().signs_subtrees() {
+            true => format!("ML-DSA-44: belfry key export --purpose {purpose}"),
+            false => vkey.clone(),
+        };
+        table.add_row([purpose.to_owned(), fingerprint(&verifier), shown]);
         values.push(
             json!({ "purpose": purpose, "fingerprint": fingerprint(&verifier), "vkey": vkey }),
         );
     }
     let human = format!(
-        "{table}\noperational keys: serial {}, {} days left ({})",
-        keys.current().serial(),
-        state.days_left,
-        level
+        "{table}\n\n{}\n\noperational keys: {}",
+        serials(&json),
+        line(&json).unwrap_or_default()
     );
-    let json = json!({
-        "keys": values, "serial": keys.current().serial(), "days_left": state.days_left, "state": level,
-    });
+    json["keys"] = values.into();
     context.out.result(&human, &json)
+}
+
+/// All serials, the newest last.
+fn serials(keys: &Value) -> comfy_table::Table {
+    let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::presets::NOTHING).set_header([
+        "serial",
+        "age",
+        "ends",
+        "digests from",
+        "use",
+    ]);
+    for one in keys["serials"].as_array().into_iter().flatten() {
+        let text = |key: &str| one[key].as_str().unwrap_or_default().to_owned();
+        table.add_row([
+            one["serial"].to_string(),
+            format!("{} days", one["age_days"]),
+            text("not_after"),
+            format!("{} entries", one["from_size"]),
+            text("use"),
+        ]);
+    }
+    table
 }
 
 pub(super) fn export(context: &Context, args: &KeyExportArgs) -> Result<(), Failure> {
     let (config, _) = context.config(&BTreeMap::new())?;
     if !args.private && args.purpose == PurposeArg::Log {
         let keys = context.log_verifiers()?;
+        if args.every_serial {
+            let all: Vec<String> = keys.all().map(ToString::to_string).collect();
+            let json = json!({ "purpose": "log", "vkeys": all });
+            return context.out.result(&all.join("\n"), &json);
+        }
         let vkey = keys.newest().map(ToString::to_string).unwrap_or_default();
         return context
             .out
             .result(&vkey, &json!({ "purpose": "log", "vkey": vkey }));
+    }
+    if args.every_serial {
+        return Err(
+            Failure::new(Code::Usage, "--every-serial is for the log's keys")
+                .hint("those of towers are in policies: belfry audit policy --every-serial"),
+        );
     }
     let keys = context.keys()?;
     let signer = match args.purpose {
         PurposeArg::Log => keys.log_key(),
         PurposeArg::Ack => keys.ack_key(),
         PurposeArg::Mirror => keys.mirror_key(),
+        PurposeArg::Subtree => keys.subtree_key(),
         PurposeArg::Identity if args.private => {
             return Err(Failure::new(
                 Code::Usage,

@@ -102,7 +102,12 @@ pub(super) fn accept(context: &Context, args: &AcceptRestoredArgs) -> Result<(),
         .is_some_and(|federation| member::is_watched(federation, &config.name));
     // A ledger that towers watch comes back from them.
     if older.is_some() && !watched {
-        set_aside::tiles_beyond(&context.layout, &context.layout.own_root(), head.size())?;
+        set_aside::tiles_beyond(
+            disk.as_ref(),
+            &context.layout,
+            &context.layout.own_root(),
+            head.size(),
+        )?;
         store.accept_payloads(head.size())?;
     }
     if let Some(federation) = federation {
@@ -114,7 +119,8 @@ pub(super) fn accept(context: &Context, args: &AcceptRestoredArgs) -> Result<(),
             .collect();
         // Without a start in between the record does not say yet that this is another disk: it must, so that old keys
         // acknowledge nothing more.
-        member::own_disk(&mut store, &disk, &context.keys()?)?;
+        let newest = context.keys()?.current().serial();
+        member::own_disk(&mut store, &disk, newest, member::random_id()?)?;
         let mut tx = store.begin()?;
         accept_restored(&mut tx, &names)?;
         tx.commit()?;
@@ -130,12 +136,17 @@ pub(super) fn accept(context: &Context, args: &AcceptRestoredArgs) -> Result<(),
 }
 
 /// Asks for the node's name, or takes it from `--confirm`.
-fn confirm(context: &Context, name: &str, given: Option<&str>, loss: &str) -> Result<(), Failure> {
+pub(super) fn confirm(
+    context: &Context,
+    name: &str,
+    given: Option<&str>,
+    loss: &str,
+) -> Result<(), Failure> {
     let typed = match given {
         Some(given) => given.to_owned(),
         None if context.global.no_input || !std::io::stdin().is_terminal() => {
             return Err(Failure::new(Code::Usage, "this was not confirmed")
-                .hint(format!("it cannot be taken back; pass --confirm {name}")));
+                .hint(format!("{loss} If that is right, pass --confirm {name}")));
         }
         None => {
             context.out.say(format!("{loss}\nType {name} to go on:"));

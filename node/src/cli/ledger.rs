@@ -3,6 +3,7 @@
 use super::args::{ConsistencyArgs, FsckArgs, GetArgs, ProveArgs, ReceiptFormat, TailArgs};
 use super::context::Context;
 use super::receipts;
+use super::witnessed;
 use crate::audit::receipt;
 use crate::exit::{Code, Failure};
 use crate::fsck;
@@ -67,7 +68,7 @@ fn open_payload(reader: &Reader, index: u64, entry: &[u8]) -> Result<String, Fai
             format!("entry {index} is public and has no private payload"),
         ));
     };
-    let Some(payload) = PayloadReader::open(reader.layout())?.get(&hmac)? else {
+    let Some(payload) = PayloadReader::open(reader.layout(), reader.disk())?.get(&hmac)? else {
         let erased = reader.erased()?.into_iter().find(|(id, _)| *id == hmac);
         return Err(match erased {
             Some((_, by)) => Failure::new(
@@ -99,7 +100,10 @@ fn shown(index: u64, bytes: &[u8]) -> Value {
 pub(super) fn prove(context: &Context, args: &ProveArgs) -> Result<(), Failure> {
     let reader = context.reader()?;
     let keys = context.log_verifiers()?;
-    let proof = receipt::make(&reader, args.index, &keys)?;
+    let proof = match args.witnessed {
+        true => witnessed::receipt(context, &reader, args.index, &keys)?,
+        false => receipt::make(&reader, args.index, &keys)?,
+    };
     let text = match args.format {
         ReceiptFormat::TlogProof => proof.to_string(),
         ReceiptFormat::TowerReceipt => tower_receipt::to_json(&proof)
@@ -224,6 +228,10 @@ pub(super) fn fsck(context: &Context, args: &FsckArgs) -> Result<(), Failure> {
     );
     if report.mirrored > 0 {
         counts.push_str(&format!(", {} mirrored entries", report.mirrored));
+    }
+    if report.windows + report.windows_gone > 0 {
+        let (there, gone) = (report.windows, report.windows_gone);
+        counts.push_str(&format!(", {there} files of windows ({gone} gone)"));
     }
     if report.is_clean() {
         return context.out.result(&format!("clean: {counts}"), &json);

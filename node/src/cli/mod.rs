@@ -3,37 +3,54 @@
 //! | file | commands |
 //! |---|---|
 //! | [`init`], [`append`], [`erase`], [`status`], [`run`], [`demo`] | those of these names |
-//! | [`wait`], [`peers`] | `wait`, `peers …`: asking a running node |
+//! | [`wait`], [`peers`], [`netcheck`] | `wait`, `peers …`, `netcheck`: asking a running node |
+//! | [`forks`] | `forks …` |
+//! | [`doctor`] | `doctor`: what [`crate::doctor`] found |
 //! | [`ledger`], [`export`] | `ledger …` |
+//! | [`witnessed`] | `ledger head` and `prove` with `--witnessed` |
 //! | [`audit`] | `audit verify` |
-//! | [`keys`], [`tokens`], [`settings`] | `key …`, `token …`, `config …` |
+//! | [`conformance`] | `conformance …`: trying other people's witnesses |
+//! | [`keys`], [`rotate`] | `key …` |
+//! | [`tokens`], [`settings`] | `token …`, `config …` |
 //! | [`context`], [`output`], [`control`], [`span`] | what they share: directory and keys, printing, the control socket |
+//! | [`confirm_clock`] | `clock confirm` |
+//! | [`clocks`] | clocks as JSON and as people read them |
 //! | [`receipts`] | receipts as files, for `append` and `ledger prove` |
 
 mod append;
 mod args;
 mod audit;
+mod clocks;
+mod confirm_clock;
+mod conformance;
 mod context;
 mod control;
 mod demo;
+mod doctor;
 mod erase;
 mod export;
+mod forks;
 mod init;
 mod keys;
 mod last_resort;
 mod ledger;
+mod netcheck;
 mod output;
 mod peers;
 mod receipts;
+mod rotate;
 mod run;
 mod settings;
 mod span;
 mod status;
 mod tokens;
 mod wait;
+mod witnessed;
 
 pub use args::Cli;
+pub(crate) use clocks::describe_clocks;
 pub(crate) use erase::commitment;
+pub(crate) use rotate::{describe as describe_rotation, describe_revocation};
 pub(crate) use status::{
     describe as describe_status, describe_alarms, describe_bans, describe_end, describe_member,
     describe_network,
@@ -98,10 +115,16 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Run(args) => run::run(&context, &args),
         Command::Status(args) => status::run(&context, &args),
         Command::Wait(args) => wait::run(&context, &args),
+        Command::Doctor => doctor::run(&context),
+        Command::Netcheck => netcheck::run(&context),
+        Command::Clock { command } => confirm_clock::run(&context, &command),
         Command::Peers { command } => peers::run(&context, &command),
+        Command::Forks { command } => forks::run(&context, &command),
         Command::Demo(args) => demo::run(&context, &args),
+        Command::DemoThief(args) => demo::thief::run(&context, &args),
         Command::Ledger { command } => match command {
-            LedgerCommand::Head => ledger::head(&context),
+            LedgerCommand::Head(args) if args.witnessed => witnessed::head(&context),
+            LedgerCommand::Head(_) => ledger::head(&context),
             LedgerCommand::Get(args) => ledger::get(&context, &args),
             LedgerCommand::Prove(args) => ledger::prove(&context, &args),
             LedgerCommand::Consistency(args) => ledger::consistency(&context, &args),
@@ -116,8 +139,11 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
             AuditCommand::Verify(args) => audit::verify(&context, &args),
             AuditCommand::Policy(args) => audit::policy_of(&context, &args),
         },
+        Command::Conformance { command } => conformance::run(&context, &command),
         Command::Key { command } => match command {
             KeyCommand::List => keys::list(&context),
+            KeyCommand::Rotate(args) => rotate::run(&context, &args),
+            KeyCommand::Revoke(args) => rotate::revoke(&context, &args),
             KeyCommand::Export(args) => keys::export(&context, &args),
         },
         Command::Token { command } => match command {

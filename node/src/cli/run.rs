@@ -5,8 +5,10 @@ use super::args::RunArgs;
 use super::context::Context;
 use crate::disk::{Disk, RealDisk};
 use crate::exit::{Code, Failure};
+use crate::export::{Ledgers, Server};
 use crate::http::{self, App};
 use crate::member;
+use crate::witnessing::Submitter;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -52,13 +54,16 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> Result<(), Failure> {
         .build()?;
     let served = runtime.block_on(async {
         let net = join_federation(context, &app)?;
-        let served = serve(context, &app, &flags, input).await;
-        if let Some(net) = net {
-            // A writer that waits for the flusher holds up what is on its way to it; peers send that again.
-            if tokio::time::timeout(GRACE, net.close()).await.is_err() {
-                tracing::warn!("the network did not end within 10 s and was dropped");
+        let beside = Beside::start(context, &app);
+        let served = match beside {
+            Ok(beside) => {
+                let served = serve(context, &app, &flags, input).await;
+                beside.close().await;
+                served
             }
-        }
+            Err(error) => Err(error),
+        };
+        close_network(net).await;
         served
     });
     // Handlers that did not end within the grace period are dropped here, so that the node can be closed.
@@ -70,6 +75,59 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> Result<(), Failure> {
         app.node.close();
     }
     served
+}
+
+/// What runs beside the listeners, if the configuration wants it.
+struct Beside {
+    submitter: Option<Submitter>,
+    export: Option<Server>,
+}
+
+impl Beside {
+    fn start(context: &Context, app: &Arc<App>) -> Result<Self, Failure> {
+        Ok(Self {
+            export: start_export(context, app)?,
+            submitter: Submitter::start(&app.node, &app.witnesses)?,
+        })
+    }
+
+    async fn close(self) {
+        if let Some(export) = self.export {
+            export.close().await;
+        }
+        if let Some(submitter) = self.submitter {
+            submitter.close().await;
+        }
+    }
+}
+
+async fn close_network(net: Option<crate::member::Network>) {
+    if let Some(net) = net {
+        // A writer that waits for the flusher holds up what is on its way to it; peers send that again.
+        if tokio::time::timeout(GRACE, net.close()).await.is_err() {
+            tracing::warn!("the network did not end within 10 s and was dropped");
+        }
+    }
+}
+
+/// Starts the bulk export, if the configuration wants it; after the network, whose bans count here too.
+fn start_export(context: &Context, app: &Arc<App>) -> Result<Option<Server>, Failure> {
+    let Some(listen) = app.node.config.export_listen else {
+        return Ok(None);
+    };
+    let member = app.node.membership();
+    let ledgers = Ledgers::new(
+        (context.layout.clone(), app.node.disk()),
+        &app.node.config.name,
+        member.map(|(federation, _)| federation.clone()),
+        member.and_then(|(_, link)| link.bans()),
+        Arc::clone(&app.public_entries),
+    )?;
+    let server = Server::start(listen, context.keys()?.transport_seed(), ledgers)?;
+    let shown = server.shown();
+    tracing::info!(address = %shown.address, peer = %shown.peer, "bulk exports are served");
+    let _ = app.export.set(shown);
+    Ok(Some(server))
 }
 
 /// Starts the network of a member, and appends what the node owes as soon as it takes entries.
@@ -151,10 +209,19 @@ async fn serve(
 
 fn announce(context: &Context, app: &App, address: &str) -> Result<(), Failure> {
     let now = app.node.published();
-    context.out.result(
-        &format!("{} serves {} entries on http://{address}", app.node.config.name, now.size),
-        &json!({ "listening": format!("http://{address}"), "name": app.node.config.name, "size": now.size }),
-    )?;
+    let mut human = format!(
+        "{} serves {} entries on http://{address}",
+        app.node.config.name, now.size
+    );
+    let mut json = json!({ "listening": format!("http://{address}"), "name": app.node.config.name, "size": now.size });
+    if let Some(export) = app.export.get() {
+        human.push_str(&format!(
+            "\nbulk exports on quic://{} as {}",
+            export.address, export.peer
+        ));
+        json["export"] = json!({ "listening": format!("quic://{}", export.address), "peer": export.peer.to_string() });
+    }
+    context.out.result(&human, &json)?;
     let mode = if app.node.membership().is_some() {
         "member"
     } else {
@@ -244,6 +311,7 @@ fn reload(context: &Context, app: &App, flags: &BTreeMap<&'static str, String>) 
     };
     app.public_entries.store(config.public, Ordering::Relaxed);
     crate::log::set_filter(&config.log_filter);
+    app.witness.reload(&app.node, config.witness_logs.clone());
     let old = &app.node.config;
     let restart = [
         ("name", config.name != old.name),
@@ -265,6 +333,24 @@ fn reload(context: &Context, app: &App, flags: &BTreeMap<&'static str, String>) 
                 || config.net_relay != old.net_relay
                 || config.net_mdns != old.net_mdns
                 || config.net_verifiers != old.net_verifiers,
+        ),
+        ("export.listen", config.export_listen != old.export_listen),
+        (
+            "witness.submit_policy",
+            config.submit_policy != old.submit_policy,
+        ),
+        ("window.interval_seconds", config.window_us != old.window_us),
+        (
+            "window.keep_days",
+            config.windows_kept.age != old.windows_kept.age,
+        ),
+        (
+            "window.keep_mebibytes",
+            config.windows_kept.bytes != old.windows_kept.bytes,
+        ),
+        (
+            "clock.probe_interval_ms",
+            config.clock_probe_interval != old.clock_probe_interval,
         ),
         (
             "scrub",

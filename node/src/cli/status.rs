@@ -7,8 +7,10 @@ use super::args::StatusArgs;
 use super::context::Context;
 use super::control::Control;
 use crate::exit::Failure;
+use crate::key_state::KeyState;
 use crate::member::{Bans, Told, Traffic};
 use belfry_protocol::engine::federation;
+use belfry_protocol::engine::ledger::FORKED;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -35,7 +37,12 @@ fn gather(context: &Context) -> Result<Value, Failure> {
     if context.layout.genesis().exists() {
         shown["mode"] = "member".into();
     }
-    describe_end(&mut shown, reader.successor()?);
+    let forked = reader.own_fork()?.is_some();
+    let now_seconds = crate::clock::now().wall_seconds();
+    if let Ok(keys) = KeyState::read(context.layout.dir(), &config.name, now_seconds) {
+        shown["keys"] = keys.json();
+    }
+    describe_end(&mut shown, reader.successor()?, forked);
     Ok(shown)
 }
 
@@ -77,7 +84,7 @@ pub(crate) fn describe_member(shown: &mut Value, status: &federation::Status) {
         .mirrors
         .iter()
         .map(|mirror| {
-            json!({ "origin": mirror.origin, "held": mirror.held, "tail": mirror.tail, "seen": mirror.seen, "acked": mirror.acked })
+            json!({ "origin": mirror.origin, "held": mirror.held, "tail": mirror.tail, "seen": mirror.seen, "acked": mirror.acked, "state": mirror.state })
         })
         .collect();
     if let Value::Object(fields) = shown {
@@ -87,11 +94,18 @@ pub(crate) fn describe_member(shown: &mut Value, status: &federation::Status) {
         fields.insert("incarnation".to_owned(), json!(status.incarnation));
         fields.insert("peers".to_owned(), json!(peers));
         fields.insert("mirrors".to_owned(), json!(mirrors));
+        fields.insert("forks".to_owned(), json!(forks(&status.forks)));
+        fields.insert("odd_digests".to_owned(), odd(&status.odd_digests));
+        fields.insert("revoked".to_owned(), revoked(&status.revoked));
+        fields.insert("logs".to_owned(), logs(&status.logs));
+        fields.insert("logs_total".to_owned(), json!(status.logs_total));
         fields.insert("refused".to_owned(), tally(&status.refused));
         fields.insert("restoring".to_owned(), json!(status.restoring));
         fields.insert("needs_serial".to_owned(), json!(status.needs_serial));
         fields.insert("waits_for".to_owned(), json!(status.waits_for));
         fields.insert("wall_steps".to_owned(), json!(status.wall_steps));
+        let clocks = super::clocks::describe_clocks(status);
+        fields.insert("clock".to_owned(), clocks);
         fields.insert("nonces".to_owned(), nonces(&status.nonces));
         if let Some(quorum) = &status.quorum {
             fields.insert(
@@ -100,6 +114,38 @@ pub(crate) fn describe_member(shown: &mut Value, status: &federation::Status) {
             );
         }
     }
+}
+
+/// Fork proofs, by whom they accuse.
+fn forks(forks: &[federation::io::ForkStatus]) -> Vec<Value> {
+    let one = |fork: &federation::io::ForkStatus| {
+        json!({
+            "id": fork.digest, "type": fork.kind, "accused": fork.accused, "origin": fork.origin,
+            "smaller_size": fork.smaller, "larger_size": fork.larger,
+        })
+    };
+    forks.iter().map(one).collect()
+}
+
+/// Digests that no honest member signs.
+fn odd(odd: &[federation::io::OddStatus]) -> Value {
+    let one = |odd: &federation::io::OddStatus| json!({ "id": odd.digest, "origin": odd.origin, "size": odd.size });
+    odd.iter().map(one).collect()
+}
+
+/// Serials that were revoked.
+fn revoked(revoked: &[federation::io::RevokedStatus]) -> Value {
+    let one = |one: &federation::io::RevokedStatus| json!({ "name": one.name, "serial": one.serial, "reason": one.reason, "acts_for": one.acts_for });
+    revoked.iter().map(one).collect()
+}
+
+/// Logs that are no members, and what was cosigned of them.
+fn logs(logs: &[federation::LogStatus]) -> Value {
+    let log = |log: &federation::LogStatus| {
+        let cosigned_at = log.size.map(|_| log.time_seconds);
+        json!({ "origin": log.origin, "size": log.size, "cosigned_at_seconds": cosigned_at, "forked": log.forked })
+    };
+    logs.iter().map(log).collect()
 }
 
 /// Counts by reason.
@@ -111,8 +157,11 @@ fn tally(counts: &[(&'static str, u64)]) -> Value {
         .into()
 }
 
-/// Adds who goes on in place of a ledger that was retired. What has no phase of its own is at its end.
-pub(crate) fn describe_end(shown: &mut Value, successor: Option<String>) {
+/// Adds who goes on in place of a ledger that was retired, or that it forked. What has no phase of its own is at its end.
+pub(crate) fn describe_end(shown: &mut Value, successor: Option<String>, forked: bool) {
+    if forked && shown.get("phase").is_none() {
+        shown["phase"] = json!(format!("stopped: {FORKED}"));
+    }
     let Some(successor) = successor else { return };
     if shown.get("phase").is_none() {
         shown["phase"] = json!(format!("retired, its successor is {successor}"));

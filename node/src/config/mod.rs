@@ -3,6 +3,7 @@
 
 mod schema;
 mod spans;
+mod witness;
 
 pub use schema::{Config, EXAMPLE, KEYS, Key};
 
@@ -58,10 +59,17 @@ pub fn load(
             ));
         }
     };
-    parse(&file.display().to_string(), &text, variables, flags)
+    let (mut config, shown) = parse(&file.display().to_string(), &text, variables, flags)?;
+    if let Some((list, _)) = shown
+        .get("witness.log_list")
+        .filter(|(list, _)| !list.is_empty())
+    {
+        witness::add_list(&mut config.witness_logs, file, list)?;
+    }
+    Ok((config, shown))
 }
 
-/// As [`load`], from text.
+/// As [`load`], from text, without what is in other files.
 ///
 /// # Errors
 /// As [`load`].
@@ -142,6 +150,11 @@ pub fn parse(
             .get(key)
             .map_or(Origin::Default, |(_, origin)| origin.clone());
         let place = match origin {
+            Origin::File(line) if key == "witness.logs" => {
+                // A list may have hundreds of lines.
+                let line = line.max(witness::line_of(text, &problem));
+                format!("{name} line {line}")
+            }
             Origin::File(line) => format!("{name} line {line}"),
             other => other.to_string(),
         };

@@ -1,11 +1,15 @@
 //! Every configuration key in one table, and the values they become.
 
-use super::Shown;
+use super::{Shown, witness};
+use crate::member::Retention;
 use crate::net::{MAX_RELAYS, Multiaddr, Transport};
+use belfry_protocol::engine::federation::witness::Logs;
 use belfry_protocol::entry::time::DAY_US;
 use belfry_protocol::scrub::RulesetConfig;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
 
 /// One configuration key.
 #[derive(Clone, Copy, Debug)]
@@ -89,6 +93,51 @@ pub const KEYS: &[Key] = &[
         about: "threads that check signatures of messages, 1 to 16; auto: one less than processors",
     },
     Key {
+        name: "witness.submit_policy",
+        default: "",
+        about: "a tlog-policy file: its witnesses with a URL are asked to cosign this ledger; relative to the data directory",
+    },
+    Key {
+        name: "witness.logs",
+        default: "[]",
+        about: "logs that are no members and that this tower cosigns: a list of vkeys, or of { vkey, origin, mirror }",
+    },
+    Key {
+        name: "witness.log_list",
+        default: "",
+        about: "a file with more such logs in the format logs/v0 of the witness network; it only adds",
+    },
+    Key {
+        name: "witness.ml_dsa",
+        default: "false",
+        about: "add-checkpoint also answers with an ML-DSA-44 line, which costs half a millisecond of a processor for each",
+    },
+    Key {
+        name: "export.listen",
+        default: "off",
+        about: "address and UDP port from which members and auditors fetch whole ledgers; port 0: any; off: nobody does",
+    },
+    Key {
+        name: "clock.probe_interval_ms",
+        default: "16000",
+        about: "how often each member's clock is probed, in milliseconds, give or take a half: 100 to 600000",
+    },
+    Key {
+        name: "window.interval_seconds",
+        default: "3600",
+        about: "how often a member's ledger gets a `window` entry with what the node saw, in seconds: 1 to 86400",
+    },
+    Key {
+        name: "window.keep_days",
+        default: "90",
+        about: "how long the acks of a window are kept as a file, in days: 1 to 36500; the entry keeps their hash for ever",
+    },
+    Key {
+        name: "window.keep_mebibytes",
+        default: "4096",
+        about: "what files of windows may take in all, in MiB: 1 to 1048576; beyond, the oldest go, but none of the last day",
+    },
+    Key {
         name: "log.filter",
         // Every start applies the schemas of three databases, which is no news.
         default: "info,refinery_core=warn",
@@ -124,6 +173,15 @@ listen = "127.0.0.1:9470"
 # relay = []            # ["/ip4/192.0.2.7/tcp/9471/p2p/12D3KooW…"]: be reached through a relay
 # mdns = false          # look for members on the local network too
 
+# For a tower: logs of others that it cosigns over HTTP (docs/witness.md).
+# [witness]
+# logs = []             # ["example.com/log+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"]
+# log_list = ""         # a file in the format logs/v0
+# ml_dsa = false        # an ML-DSA-44 line beside each Ed25519 one, too
+# Bulk export over QUIC, read-only: members by their transport key, auditors by a token with scope read-all.
+# [export]
+# listen = "0.0.0.0:9472"
+
 # What the scrubber does with what it finds: "drop", "token", "keep" or { mask = 4 }. Defaults suit most; for example:
 # [scrub.rules]
 # uuid = "keep"
@@ -158,6 +216,20 @@ pub struct Config {
     pub net_mdns: bool,
     /// Threads that check signatures; `None`: by the machine.
     pub net_verifiers: Option<usize>,
+    /// The policy whose witnesses cosign this ledger.
+    pub submit_policy: Option<PathBuf>,
+    /// Logs that are no members and that this tower cosigns.
+    pub witness_logs: Logs,
+    /// Whether `add-checkpoint` answers with ML-DSA-44 lines, too.
+    pub witness_ml_dsa: bool,
+    /// Listener for bulk exports, if there is one.
+    pub export_listen: Option<SocketAddr>,
+    /// How often each member's clock is probed.
+    pub clock_probe_interval: Duration,
+    /// How often a `window` entry is appended, in microseconds.
+    pub window_us: u64,
+    /// How long files of windows are kept.
+    pub windows_kept: Retention,
     /// Log filter.
     pub log_filter: String,
     /// Log format.
@@ -271,12 +343,63 @@ impl Config {
                         ))?,
                 ),
             },
+            submit_policy: Some(text("witness.submit_policy"))
+                .filter(|file| !file.is_empty())
+                .map(PathBuf::from),
+            witness_logs: witness::logs(text("witness.logs"))
+                .map_err(|problem| ("witness.logs", problem))?,
+            witness_ml_dsa: flag("witness.ml_dsa")?,
+            export_listen: match text("export.listen") {
+                "off" => None,
+                address => Some(address.parse().map_err(|_| {
+                    (
+                        "export.listen",
+                        format!("{address:?} is neither off nor an address like 0.0.0.0:9472"),
+                    )
+                })?),
+            },
+            clock_probe_interval: text("clock.probe_interval_ms")
+                .parse()
+                .ok()
+                .filter(|milliseconds| (100..=600_000).contains(milliseconds))
+                .map(Duration::from_millis)
+                .ok_or((
+                    "clock.probe_interval_ms",
+                    "must be a number of milliseconds from 100 to 600000".to_owned(),
+                ))?,
+            window_us: text("window.interval_seconds")
+                .parse::<u64>()
+                .ok()
+                .filter(|seconds| (1..=86_400).contains(seconds))
+                .map(|seconds| seconds * 1_000_000)
+                .ok_or((
+                    "window.interval_seconds",
+                    "must be a number of seconds from 1 to 86400".to_owned(),
+                ))?,
+            windows_kept: windows_kept(text)?,
             log_filter: text("log.filter").to_owned(),
             log_format,
             scrub,
             scrub_kinds,
         })
     }
+}
+
+/// How long files of windows are kept, and how many.
+fn windows_kept<'t>(
+    text: impl Fn(&'static str) -> &'t str,
+) -> Result<Retention, (&'static str, String)> {
+    let number = |name: &'static str, most: u64| {
+        let number = text(name).parse().ok();
+        let problem = || (name, format!("must be a number from 1 to {most}"));
+        number
+            .filter(|one| (1..=most).contains(one))
+            .ok_or_else(problem)
+    };
+    Ok(Retention {
+        age: Duration::from_secs(86_400 * number("window.keep_days", 36_500)?),
+        bytes: number("window.keep_mebibytes", 1 << 20)? << 20,
+    })
 }
 
 /// A TOML list of texts, or texts with commas between them as variables have them.

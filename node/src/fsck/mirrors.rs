@@ -164,15 +164,15 @@ pub(super) fn stray(reader: &Reader, report: &mut Report) {
         // A damaged row is reported already; its directory still is somebody's.
         let root = reader.layout().mirror_root(&String::from_utf8_lossy(&key));
         if let Ok(placed) = Placed::decode(&key, &row) {
-            stray_files(&root, placed.flushable, report);
+            stray_files(reader.disk(), &root, placed.flushable, report);
         }
         known.insert(root.dir().to_path_buf());
     }
-    let found = std::fs::read_dir(reader.layout().mirrors());
-    for dir in found.into_iter().flatten().flatten() {
-        if !known.contains(&dir.path()) {
+    let found = reader.disk().list(&reader.layout().mirrors());
+    for dir in found.into_iter().flatten() {
+        if !known.contains(&dir) {
             report.problem(
-                dir.path().display().to_string(),
+                dir.display().to_string(),
                 "no mirrored ledger belongs to it",
             );
         }

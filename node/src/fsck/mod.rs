@@ -7,6 +7,7 @@
 //! | signed digests | the log's key, and the root at their size |
 //! | day digests | the entries of their day, recomputed (R12) |
 //! | private payloads, erasures, idempotency rows | the leaves that promise them |
+//! | files of windows | the entries that name them (R13) |
 //! | mirrored ledgers: bundles, tiles, rows | each other, up to what was verified and beyond |
 //! | rows outside the tree | their checksums (R10); SQLite's own integrity check |
 
@@ -15,10 +16,11 @@ mod levels;
 mod mirrors;
 mod promises;
 mod walk;
+mod windows;
 
 use crate::exit::Failure;
+use crate::store::Reader;
 use crate::store::payloads::PayloadReader;
-use crate::store::{Layout, Reader};
 use belfry_protocol::cert::LogVerifiers;
 use belfry_protocol::engine::store::StoreError;
 use std::fmt;
@@ -51,6 +53,10 @@ pub struct Report {
     pub days: u64,
     /// Private payloads opened and compared with their commitments.
     pub payloads: u64,
+    /// Files of windows compared with their entries.
+    pub windows: u64,
+    /// Windows whose file is not there any more, or was lost with the disk: older than all that are there.
+    pub windows_gone: u64,
     /// What is damaged; at most [`KEPT_PROBLEMS`] of it.
     pub problems: Vec<Problem>,
     /// How much is damaged.
@@ -94,11 +100,12 @@ pub fn run(
     {
         report.problem("ledger.db", line);
     }
-    let payloads = open_payloads(reader.layout(), &mut report);
+    let payloads = open_payloads(reader, &mut report);
     if let Err(error) = reader.incarnation() {
         report.problem("ledger.db, incarnation", error.to_string());
     }
     let mut missing = Vec::new();
+    let mut windows = windows::Windows::default();
     let outcome = reader.at_one_moment(|reader| {
         mirrors::rows(reader, &mut report);
         mirrors::ledgers(reader, &mut report);
@@ -120,7 +127,7 @@ pub fn run(
             &mut report,
             progress,
         )?;
-        missing = promised.finish(&mut report);
+        (missing, windows) = promised.finish(&mut report);
         Ok(())
     });
     // A running node may have gone on since that moment: what is judged by files and payloads is judged by the newest head.
@@ -136,9 +143,15 @@ pub fn run(
         );
     }
     if let Ok(head) = reader.head() {
-        walk::stray_files(&reader.layout().own_root(), head.size(), &mut report);
+        walk::stray_files(
+            reader.disk(),
+            &reader.layout().own_root(),
+            head.size(),
+            &mut report,
+        );
     }
     mirrors::stray(reader, &mut report);
+    windows.check(reader.layout(), &mut report);
     match outcome {
         Ok(()) => Ok(report),
         Err(StoreError::Damaged(what)) => {
@@ -149,8 +162,8 @@ pub fn run(
     }
 }
 
-fn open_payloads(layout: &Layout, report: &mut Report) -> Option<PayloadReader> {
-    match PayloadReader::open(layout) {
+fn open_payloads(reader: &Reader, report: &mut Report) -> Option<PayloadReader> {
+    match PayloadReader::open(reader.layout(), reader.disk()) {
         Ok(payloads) => {
             for line in payloads
                 .integrity()

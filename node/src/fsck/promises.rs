@@ -1,6 +1,8 @@
-//! Promises that hang on leaves: private payloads, erasures, idempotency rows. Each must be where its leaf says.
+//! Promises that hang on leaves: private payloads, erasures, idempotency rows, files of windows. Each must be where its leaf
+//! says.
 
 use super::Report;
+use super::windows::Windows;
 use crate::store::Reader;
 use crate::store::payloads::PayloadReader;
 use belfry_protocol::entry::json::Json;
@@ -19,6 +21,7 @@ pub(super) struct Promised<'a> {
     idem_leaves: u64,
     /// Payloads that are neither there nor erased, as of this moment.
     missing: Vec<(u64, [u8; 32])>,
+    windows: Windows,
 }
 
 impl<'a> Promised<'a> {
@@ -45,12 +48,14 @@ impl<'a> Promised<'a> {
             idem_rows,
             idem_leaves: 0,
             missing: Vec::new(),
+            windows: Windows::default(),
         }
     }
 
     /// Looks at one leaf.
     pub(super) fn leaf(&mut self, reader: &Reader, index: u64, leaf: &Leaf, report: &mut Report) {
         let place = || format!("entry {index}");
+        self.windows.leaf(index, leaf, report);
         if let Some(tag) = &leaf.idem {
             match reader.idem(&tag.id) {
                 Ok(Some((entry, content))) if entry == index => {
@@ -98,8 +103,8 @@ impl<'a> Promised<'a> {
         }
     }
 
-    /// What only the end shows; returns the payloads that are missing so far.
-    pub(super) fn finish(self, report: &mut Report) -> Vec<(u64, [u8; 32])> {
+    /// What only the end shows; returns the payloads that are missing so far, and the files that entries name.
+    pub(super) fn finish(self, report: &mut Report) -> (Vec<(u64, [u8; 32])>, Windows) {
         for (id, entry) in &self.erased {
             if self.erase_entries.get(&hex::encode(id)) != Some(entry) {
                 report.problem(
@@ -124,6 +129,6 @@ impl<'a> Promised<'a> {
                 format!("{rows} rows, and {leaves} entries that they belong to"),
             );
         }
-        self.missing
+        (self.missing, self.windows)
     }
 }

@@ -4,6 +4,7 @@ use super::Report;
 use super::day::DayWalk;
 use super::levels::Levels;
 use super::promises::Promised;
+use crate::disk::Disk;
 use crate::store::{Reader, TileRoot};
 use belfry_protocol::cert::LogVerifiers;
 use belfry_protocol::engine::ledger::Head;
@@ -188,15 +189,15 @@ impl Walk<'_> {
 }
 
 /// Files of a ledger of `size` entries that it does not account for: a rolled-back database, or somebody else's files.
-pub(super) fn stray_files(root: &TileRoot, size: u64, report: &mut Report) {
+pub(super) fn stray_files(disk: &dyn Disk, root: &TileRoot, size: u64, report: &mut Report) {
     let mut open = vec![root.dir().to_path_buf()];
     while let Some(dir) = open.pop() {
-        let Ok(items) = std::fs::read_dir(&dir) else {
+        // A file is nothing that can be listed.
+        let Ok(items) = disk.list(&dir) else {
             continue;
         };
-        for item in items.flatten() {
-            let path = item.path();
-            if path.is_dir() {
+        for path in items {
+            if disk.list(&path).is_ok() {
                 if path != root.tmp() {
                     open.push(path);
                 }

@@ -1,6 +1,7 @@
 //! Metrics of where a member stands: its phase, its quorum, what towers hold, and alarms. Taken over from the engine;
 //! labels are members of the manifest or come from fixed sets.
 
+use super::clock_metrics::ClockMetrics;
 use crate::net::Tally;
 use belfry_protocol::engine::federation::Status;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -10,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 /// All phases, as a status begins with them.
-const PHASES: [&str; 9] = [
+const PHASES: [&str; 10] = [
     "recovering",
     "adopting",
     "preparing",
@@ -20,6 +21,7 @@ const PHASES: [&str; 9] = [
     "restoring",
     "asking",
     "tower",
+    "expired",
 ];
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -48,11 +50,19 @@ pub(super) struct MemberMetrics {
     mirror_acked: Family<Origin, Gauge>,
     phase: Family<Phase, Gauge>,
     alarms: Family<Kind, Counter>,
+    clock: ClockMetrics,
+    forks: Family<Kind, Gauge>,
+    withheld: Gauge,
+    odd_digests: Gauge,
+    key_range: Gauge,
 }
 
 impl MemberMetrics {
     pub(super) fn new(registry: &mut Registry) -> Self {
-        let new = Self::default();
+        let new = Self {
+            clock: ClockMetrics::new(registry),
+            ..Self::default()
+        };
         let mut gauge = |name: &str, help: &str, metric: &Gauge| {
             registry.register(name, help, metric.clone());
         };
@@ -95,6 +105,26 @@ impl MemberMetrics {
             new.phase.clone(),
         );
         registry.register(
+            "forks",
+            "Fork proofs that are kept, by whose signatures contradict each other",
+            new.forks.clone(),
+        );
+        registry.register(
+            "mirrors_withheld",
+            "Mirrored ledgers of which nobody shows what the newest digest covers",
+            new.withheld.clone(),
+        );
+        registry.register(
+            "odd_digests",
+            "Digests kept that a member's log key signed and that no honest member signs",
+            new.odd_digests.clone(),
+        );
+        registry.register(
+            "mirrors_key_range",
+            "Mirrored ledgers whose newest certificate denies their newest digest",
+            new.key_range.clone(),
+        );
+        registry.register(
             "alarms",
             "Alarms since the start, by kind",
             new.alarms.clone(),
@@ -109,6 +139,7 @@ impl MemberMetrics {
             counter.inc_by(count.saturating_sub(counter.get()));
         }
         let Some(status) = engine else { return };
+        self.clock.update(&status.clock);
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.acked.set(gauge(status.acked));
         self.towers_connected.set(status.towers_connected.into());
@@ -124,6 +155,18 @@ impl MemberMetrics {
                 .get_or_create(&of)
                 .set(gauge(mirror.acked));
         }
+        for kind in ["origin", "tower"] {
+            let count = status.forks.iter().filter(|fork| fork.kind == kind).count();
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.forks.get_or_create(&Kind { kind }).set(count);
+        }
+        let mirrors = |state: &str| {
+            let mirrors = status.mirrors.iter().filter(|one| one.state == state);
+            i64::try_from(mirrors.count()).unwrap_or(i64::MAX)
+        };
+        self.withheld.set(mirrors("withheld"));
+        self.key_range.set(mirrors("key-range"));
+        self.odd_digests.set(gauge(status.odd_digests.len() as u64));
         let now = status.phase.split([':', ',']).next();
         for phase in PHASES {
             let is = i64::from(now == Some(phase));
@@ -152,6 +195,7 @@ mod tests {
             tail: 5,
             seen: 4,
             acked: 2,
+            state: "key-range",
         }];
         for _ in 0..2 {
             metrics.update(Some(&engine), &[("second-copy", 1)].into());
@@ -165,6 +209,9 @@ mod tests {
             "belfry_mirror_held_entries{origin=\"shop.example\"} 3",
             "belfry_mirror_seen_entries{origin=\"shop.example\"} 4",
             "belfry_mirror_acked_entries{origin=\"shop.example\"} 2",
+            "belfry_mirrors_key_range 1",
+            "belfry_mirrors_withheld 0",
+            "belfry_odd_digests 0",
             "belfry_phase{phase=\"stopped\"} 1",
             "belfry_phase{phase=\"active\"} 0",
             "belfry_alarms_total{kind=\"second-copy\"} 1",

@@ -10,6 +10,7 @@ use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use belfry_protocol::engine::federation::Status;
+use belfry_protocol::engine::ledger::FORKED;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -43,6 +44,9 @@ pub(super) async fn readyz(State(door): State<Door>) -> Result<Response, Problem
     let engine = engine_status(&door.app).await;
     if !now.appends {
         let why = match engine {
+            None if door.app.node.membership().is_none() => {
+                format!("{FORKED}; no entries are taken")
+            }
             Some(status) if status.phase != "recovering" => {
                 format!("{}; no entries are taken", status.phase)
             }
@@ -67,7 +71,14 @@ fn not_ready(why: &str) -> Response {
 
 pub(super) async fn metrics(State(door): State<Door>) -> Response {
     let engine = engine_status(&door.app).await;
-    let text = door.app.metrics.encode(&door.app.node, engine.as_ref());
+    let app = Arc::clone(&door.app);
+    let keys = tokio::task::spawn_blocking(move || super::keys::state(&app)).await;
+    let keys = keys.ok().flatten();
+    let beside = (&*door.app.witnesses, keys.as_ref());
+    let text = door
+        .app
+        .metrics
+        .encode(&door.app.node, beside, engine.as_ref());
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
@@ -83,9 +94,10 @@ async fn engine_status(app: &Arc<App>) -> Option<Status> {
 
 pub(super) async fn status(State(door): State<Door>) -> Result<axum::Json<Value>, Problem> {
     let app = Arc::clone(&door.app);
-    let (head, incarnation, successor) = blocking(move || {
+    let (head, incarnation, (successor, forked)) = blocking(move || {
         Ok(app.with_reader(|reader| {
-            Ok((reader.head()?, reader.incarnation()?, reader.successor()?))
+            let end = (reader.successor()?, reader.own_fork()?.is_some());
+            Ok((reader.head()?, reader.incarnation()?, end))
         })?)
     })
     .await?;
@@ -96,7 +108,18 @@ pub(super) async fn status(State(door): State<Door>) -> Result<axum::Json<Value>
     {
         crate::cli::describe_member(&mut shown, &status);
     }
-    crate::cli::describe_end(&mut shown, successor);
+    let app = Arc::clone(&door.app);
+    if let Some(keys) = blocking(move || Ok(super::keys::state(&app))).await? {
+        shown["keys"] = keys.json();
+    }
+    crate::cli::describe_end(&mut shown, successor, forked);
+    let board = &door.app.witnesses;
+    if board.submits() {
+        shown["witnesses"] = board.json()["witnesses"].take();
+    }
+    if door.app.node.membership().is_none() && !board.alarms().newest().is_empty() {
+        crate::cli::describe_alarms(&mut shown, &board.alarms().newest());
+    }
     if let Some((_, link)) = door.app.node.membership() {
         crate::cli::describe_alarms(&mut shown, &link.alarms());
         if let Some(bans) = link.bans() {
@@ -106,7 +129,15 @@ pub(super) async fn status(State(door): State<Door>) -> Result<axum::Json<Value>
             crate::cli::describe_network(&mut shown, &traffic);
         }
     }
+    if let Some(export) = door.app.export.get() {
+        shown["export"] = export.json();
+    }
     Ok(axum::Json(shown))
+}
+
+/// Foreign witnesses and what they cosigned: as public as the checkpoint.
+pub(super) async fn witnesses(State(door): State<Door>) -> axum::Json<Value> {
+    axum::Json(door.app.witnesses.json())
 }
 
 pub(super) async fn erase(

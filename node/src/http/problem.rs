@@ -32,6 +32,25 @@ impl Problem {
         }
     }
 
+    /// Whether it is a plain failure: what was asked for is not there, or cannot be.
+    pub(super) fn is_failed(&self) -> bool {
+        self.failure.code == Code::Failed
+    }
+
+    /// The same under another status.
+    #[must_use]
+    pub(super) fn under(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// Adds when to ask again.
+    #[must_use]
+    pub(super) fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after_seconds = Some(seconds);
+        self
+    }
+
     /// Adds what to do.
     #[must_use]
     pub(super) fn hint(mut self, hint: &str) -> Self {

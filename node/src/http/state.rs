@@ -1,11 +1,16 @@
 //! What handlers share: the node, readers, presses, tokens and counters.
 
+use super::key_metrics::KeyMetrics;
 use super::member_metrics::MemberMetrics;
 use super::network_metrics::NetworkMetrics;
+use super::witness::Witnessing;
+use super::witness_metrics::WitnessMetrics;
 use crate::exit::Failure;
+use crate::key_state::KeyState;
 use crate::node::Node;
 use crate::store::Reader;
 use crate::store::tokens::Tokens;
+use crate::witnessing::Board;
 use belfry_protocol::engine::federation::Status;
 use belfry_protocol::entry::Press;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -14,7 +19,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Readers and presses kept for the next request; more are made when more are busy at once.
 const KEPT: usize = 32;
@@ -39,6 +44,8 @@ pub(crate) struct Metrics {
     commits: Counter,
     network: NetworkMetrics,
     member: MemberMetrics,
+    witnesses: WitnessMetrics,
+    keys: KeyMetrics,
 }
 
 impl Metrics {
@@ -69,9 +76,13 @@ impl Metrics {
         );
         let network = NetworkMetrics::new(&mut registry);
         let member = MemberMetrics::new(&mut registry);
+        let witnesses = WitnessMetrics::new(&mut registry);
+        let keys = KeyMetrics::new(&mut registry);
         Self {
             network,
             member,
+            witnesses,
+            keys,
             registry,
             requests,
             size,
@@ -82,7 +93,12 @@ impl Metrics {
     }
 
     /// The OpenMetrics text, as of now. `engine` is how far the engine of a member is, if it could be asked.
-    pub(crate) fn encode(&self, node: &Node, engine: Option<&Status>) -> String {
+    pub(crate) fn encode(
+        &self,
+        node: &Node,
+        (witnesses, keys): (&Board, Option<&KeyState>),
+        engine: Option<&Status>,
+    ) -> String {
         let now = node.published();
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.size.set(gauge(now.size));
@@ -93,7 +109,11 @@ impl Metrics {
         if let Some(traffic) = node.membership().and_then(|(_, link)| link.traffic()) {
             self.network.update(&traffic, engine);
             self.member.update(engine, &traffic.alarms);
+        } else {
+            self.member.update(engine, &witnesses.alarms().counts());
         }
+        self.witnesses.update(witnesses);
+        self.keys.update(keys);
         let mut text = String::new();
         // Writing to a string cannot fail.
         let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
@@ -106,31 +126,40 @@ pub(crate) struct App {
     /// The node.
     pub node: Node,
     /// Whether entry bundles are open to everybody; a reload may change it.
-    pub public_entries: AtomicBool,
+    pub public_entries: Arc<AtomicBool>,
     /// Whether the node can append and sign.
     pub ready: AtomicBool,
     /// Counters.
     pub metrics: Metrics,
     readers: Mutex<Vec<Reader>>,
     presses: Mutex<Vec<Press>>,
+    /// Foreign witnesses of this ledger.
+    pub witnesses: Arc<Board>,
+    /// What `add-checkpoint` needs beside the engine.
+    pub witness: Witnessing,
     /// API tokens.
     pub tokens: Mutex<Tokens>,
+    /// The bulk export, if there is one.
+    pub export: OnceLock<crate::export::Shown>,
 }
 
 impl App {
     /// Everything handlers need, over an open node.
     ///
     /// # Errors
-    /// When the token table cannot be opened.
+    /// When the token table cannot be opened, or the policy for foreign witnesses is not usable.
     pub(crate) fn new(node: Node) -> Result<Self, Failure> {
         let tokens = Tokens::open(&node.layout)?;
         Ok(Self {
-            public_entries: AtomicBool::new(node.config.public),
+            public_entries: Arc::new(AtomicBool::new(node.config.public)),
             ready: AtomicBool::new(true),
             metrics: Metrics::new(),
             readers: Mutex::default(),
             presses: Mutex::default(),
+            witnesses: Arc::new(Board::open(&node)?),
             tokens: Mutex::new(tokens),
+            witness: Witnessing::new(&node),
+            export: OnceLock::new(),
             node,
         })
     }

@@ -24,7 +24,7 @@ pub struct Told {
 
 /// The alarms of a running node.
 #[derive(Default)]
-pub(super) struct Alarms(Mutex<(VecDeque<Told>, Tally)>);
+pub(crate) struct Alarms(Mutex<(VecDeque<Told>, Tally)>);
 
 impl Alarms {
     fn lock(&self) -> MutexGuard<'_, (VecDeque<Told>, Tally)> {
@@ -33,7 +33,11 @@ impl Alarms {
 
     /// Tells a human.
     pub(super) fn tell(&self, alarm: &Alarm) {
-        let (kind, text) = (alarm.kind(), alarm.to_string());
+        self.raise(alarm.kind(), alarm.to_string());
+    }
+
+    /// The same for what the engine does not know of.
+    pub(crate) fn raise(&self, kind: &'static str, text: String) {
         tracing::error!(kind, "ALARM: {text}");
         let mut all = self.lock();
         if all.0.len() == KEPT {
@@ -45,11 +49,11 @@ impl Alarms {
     }
 
     /// The newest, oldest first.
-    pub(super) fn newest(&self) -> Vec<Told> {
+    pub(crate) fn newest(&self) -> Vec<Told> {
         self.lock().0.iter().cloned().collect()
     }
 
-    pub(super) fn counts(&self) -> Tally {
+    pub(crate) fn counts(&self) -> Tally {
         self.lock().1.clone()
     }
 }

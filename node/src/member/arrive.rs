@@ -148,7 +148,8 @@ fn translate(bound: &Bound, event: NetEvent) -> Option<(PeerId, Input)> {
             let topic = match topic {
                 NetTopic::Digests => Topic::Digests,
                 NetTopic::Acks => Topic::Acks,
-                NetTopic::Alarms | NetTopic::Genesis => {
+                NetTopic::Alarms => Topic::Alarms,
+                NetTopic::Genesis => {
                     let verdict = NetVerdict::Ignore;
                     bound.send(NetCommand::Verdict { id, from, verdict });
                     return None;
@@ -162,6 +163,14 @@ fn translate(bound: &Bound, event: NetEvent) -> Option<(PeerId, Input)> {
                 checks: Checks::default(),
             };
             Some((from, input))
+        }
+        NetEvent::Clock { peer, .. } if bound.name_of(&peer).is_none() => None,
+        NetEvent::Clock { peer, stamps } => {
+            let input = Input::ClockSample {
+                peer: peer.to_string(),
+                stamps,
+            };
+            Some((peer, input))
         }
         NetEvent::Listening(address) => {
             tracing::info!(%address, "listening for peers");
@@ -199,6 +208,7 @@ mod tests {
     use super::super::testing::found;
     use super::super::verify::Snapshot;
     use super::*;
+    use crate::drive::{Beside, Drive};
     use crate::net::{self, NetConfig};
     use crate::store::Layout;
     use std::sync::Arc;
@@ -215,10 +225,11 @@ mod tests {
         let manifest = founded.file.clone().into_bytes();
         let bound = Bound {
             net,
-            runtime: tokio::runtime::Handle::current(),
+            beside: Beside::new(Drive::Threads),
             open: Arc::new(|| unreachable!("nothing is read")),
             inbound: Arc::default(),
             serving: Arc::default(),
+            comparing: Arc::default(),
             unsent: Arc::default(),
             bans: Arc::new(Bans::open(&Layout::new(home.path())).unwrap()),
             pool: Arc::default(),
@@ -230,7 +241,9 @@ mod tests {
             others: Arc::new(names_of(&founded.federation, local)),
             repeats: Arc::default(),
             dropped: Arc::default(),
-            renew: Arc::new(|_| unreachable!("no keys are made")),
+            tell: Arc::new(|_| unreachable!("nothing is compared")),
+            renew: Arc::new(|| unreachable!("no keys are made")),
+            keep: Arc::new(|_, _| unreachable!("no window is closed")),
         };
         let up = |peer| NetEvent::Up {
             peer,

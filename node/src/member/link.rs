@@ -7,6 +7,7 @@ use super::lobby::Lobby;
 use super::repeats::Repeats;
 use super::serving;
 use super::verify::{PoolCounts, Snapshot};
+use crate::drive::Beside;
 use crate::exit::Failure;
 use crate::net::{
     self, Counts, InboundId, NetCommand, NetHandle, PeerId, Protocol as NetProtocol,
@@ -15,9 +16,10 @@ use crate::net::{
 use crate::store::Reader;
 use crate::writer::Outlet;
 use belfry_protocol::engine::federation::members::Members;
-use belfry_protocol::engine::federation::{Free, Promise, Protocol, Topic, Verdict};
+use belfry_protocol::engine::federation::{Free, Input, Promise, Protocol, Topic, Verdict};
 use belfry_protocol::engine::store::Place;
-use belfry_protocol::wire::v1::Get;
+use belfry_protocol::tlog::hash::Hash;
+use belfry_protocol::wire::v1::{Get, GetProof};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,6 +28,8 @@ use tokio::sync::Notify;
 
 /// Answers with entries that are being read at once.
 const SERVING: usize = 4;
+/// Comparisons of this node's own that are being read at once, whatever others ask for.
+const COMPARING: usize = 4;
 /// Requests of peers that wait for the engine. The transport lets each peer have 8; more means that the engine lost some
 /// with a step that failed, and those are the oldest.
 const WAITING: usize = 1_024;
@@ -41,14 +45,19 @@ pub struct Link {
     alarms: Arc<Alarms>,
 }
 
+/// Makes the file of a window durable in the directory of a node.
+pub(super) type Keep = dyn Fn(Hash, &[u8]) -> std::io::Result<()> + Send + Sync;
+
 /// The way to a network that runs.
 #[derive(Clone)]
 pub(super) struct Bound {
     pub(super) net: NetHandle,
-    pub(super) runtime: tokio::runtime::Handle,
+    /// Reads, and writes of files.
+    pub(super) beside: Beside,
     pub(super) open: Arc<dyn Fn() -> Result<Reader, Failure> + Send + Sync>,
     pub(super) inbound: Arc<Mutex<Inbound>>,
     pub(super) serving: Arc<AtomicUsize>,
+    pub(super) comparing: Arc<AtomicUsize>,
     pub(super) unsent: Arc<Unsent>,
     pub(super) bans: Arc<Bans>,
     pub(super) pool: Arc<PoolCounts>,
@@ -59,8 +68,12 @@ pub(super) struct Bound {
     pub(super) repeats: Arc<Repeats>,
     /// Commands that found no room.
     pub(super) dropped: Arc<AtomicU64>,
+    /// Hands the engine an input; `false` when there is no room.
+    pub(super) tell: Arc<dyn Fn(Input) -> bool + Send + Sync>,
     /// Makes new keys; blocks.
-    pub(super) renew: Arc<dyn Fn(u64) + Send + Sync>,
+    pub(super) renew: Arc<dyn Fn() + Send + Sync>,
+    /// Makes the file of a window durable; blocks.
+    pub(super) keep: Arc<Keep>,
 }
 
 /// Requests of peers that wait for an answer, by our number.
@@ -124,10 +137,21 @@ impl Link {
         self.bound().map(|bound| bound.bans)
     }
 
+    /// Who is who, as the engine knew it after its last step; `None` before the first.
+    #[must_use]
+    pub fn members(&self) -> Option<Arc<Members>> {
+        self.members.get()
+    }
+
     /// The newest alarms since the start, oldest first.
     #[must_use]
     pub fn alarms(&self) -> Vec<Told> {
         self.alarms.newest()
+    }
+
+    /// The alarms themselves, for whoever raises some beside the engine.
+    pub(crate) fn alarms_cell(&self) -> Arc<Alarms> {
+        Arc::clone(&self.alarms)
     }
 
     /// What passed between engine and network so far, once the network runs.
@@ -252,30 +276,91 @@ impl Bound {
         }
     }
 
-    /// Makes new keys beside the engine.
-    fn renew(&self, log_from_size: u64) {
-        let renew = Arc::clone(&self.renew);
-        self.runtime.spawn_blocking(move || renew(log_from_size));
+    /// Makes the file of a window durable beside the engine, which asks again if it hears nothing.
+    fn keep_window(&self, hash: Hash, bytes: Vec<u8>) {
+        let this = self.clone();
+        self.beside.spawn(move || {
+            if let Err(error) = (this.keep)(hash, &bytes) {
+                tracing::error!(%error, window = hash.to_hex(), "the acks of a window could not be kept; trying again in a minute");
+            } else if !(this.tell)(Input::WindowKept { hash }) {
+                tracing::debug!("a window found no room before the engine");
+            }
+        });
     }
 
-    /// Reads entries beside the engine, a few at a time.
-    fn serve(&self, id: u64, place: Place, get: Get) {
-        if self.serving.fetch_add(1, Ordering::AcqRel) >= SERVING {
-            self.serving.fetch_sub(1, Ordering::AcqRel);
-            return self.no_answer(id);
+    /// Makes new keys beside the engine.
+    fn renew(&self) {
+        let renew = Arc::clone(&self.renew);
+        self.beside.spawn(move || renew());
+    }
+
+    /// Reads beside the engine, a few at a time; `false` when too many do.
+    fn read_beside(
+        &self,
+        (reading, most): (&Arc<AtomicUsize>, usize),
+        work: impl FnOnce(&Self) + Send + 'static,
+    ) -> bool {
+        if reading.fetch_add(1, Ordering::AcqRel) >= most {
+            reading.fetch_sub(1, Ordering::AcqRel);
+            return false;
         }
-        let this = self.clone();
-        self.runtime.spawn_blocking(move || {
-            let read = (this.open)().and_then(|reader| serving::answer(&reader, place, &get));
-            match read {
+        let (this, reading) = (self.clone(), Arc::clone(reading));
+        self.beside.spawn(move || {
+            work(&this);
+            reading.fetch_sub(1, Ordering::AcqRel);
+        });
+        true
+    }
+
+    /// Answers with what is read beside the engine.
+    fn answer(
+        &self,
+        id: u64,
+        origin: String,
+        read: impl FnOnce(&Reader) -> Result<Vec<u8>, Failure> + Send + 'static,
+    ) {
+        let began = self.read_beside((&self.serving, SERVING), move |this| {
+            match (this.open)().and_then(|reader| read(&reader)) {
                 Ok(bytes) => this.reply(id, bytes),
                 Err(error) => {
-                    tracing::warn!(%error, origin = get.origin.as_str(), "entries could not be served");
+                    tracing::warn!(%error, origin, "what was asked for could not be read");
                     this.no_answer(id);
                 }
             }
-            this.serving.fetch_sub(1, Ordering::AcqRel);
         });
+        if !began {
+            self.no_answer(id);
+        }
+    }
+
+    fn serve(&self, id: u64, place: Place, get: Get) {
+        let origin = get.origin.as_str().to_owned();
+        self.answer(id, origin, move |reader| {
+            serving::answer(reader, place, &get)
+        });
+    }
+
+    fn prove(&self, id: u64, place: Place, get: GetProof) {
+        let origin = get.origin.as_str().to_owned();
+        self.answer(id, origin, move |reader| {
+            Ok(serving::prove(reader, place, &get))
+        });
+    }
+
+    /// Without an answer the engine asks again.
+    fn compare(&self, question: u64, place: Place, origin: String, sizes: (u64, u64)) {
+        let began = self.read_beside((&self.comparing, COMPARING), move |this| {
+            let reader = (this.open)();
+            let nodes = reader
+                .ok()
+                .and_then(|reader| serving::nodes(&reader, place, &origin, sizes));
+            if !(this.tell)(Input::Compared { question, nodes }) {
+                tracing::debug!(origin, "a comparison found no room before the engine");
+            }
+        });
+        if !began {
+            tracing::debug!("a comparison waits: too many are being made");
+        }
     }
 }
 
@@ -297,6 +382,14 @@ impl Outlet for Link {
             }
             Free::Reply { id, bytes } => bound.reply(id, bytes.into_inner()),
             Free::Serve { id, place, get } => bound.serve(id, place, get),
+            Free::Prove { id, place, get } => bound.prove(id, place, get),
+            Free::Compare {
+                question,
+                place,
+                origin,
+                smaller,
+                larger,
+            } => bound.compare(question, place, origin, (smaller, larger)),
             Free::NoAnswer { id } => bound.no_answer(id),
             Free::Verdict { id, peer, verdict } => {
                 let verdict = match verdict {
@@ -316,6 +409,8 @@ impl Outlet for Link {
                     bound.send(NetCommand::Admit(peer));
                 }
             }
+            Free::KeepWindow { hash, bytes } => bound.keep_window(hash, bytes),
+            Free::MeasureClocks => bound.send(NetCommand::MeasureClocks),
             Free::Refused { peer, why, relayed } => bound.refused(&peer, why, relayed),
             Free::Disconnect { peer, why } => {
                 bound.hello_failed(&peer, &why);
@@ -340,13 +435,16 @@ impl Outlet for Link {
                 let topic = match topic {
                     Topic::Digests => NetTopic::Digests,
                     Topic::Acks => NetTopic::Acks,
+                    Topic::Alarms => NetTopic::Alarms,
                 };
                 let bytes = bytes.into_inner();
                 bound.send(NetCommand::Publish { topic, bytes });
             }
-            Promise::TakeSerial { log_from_size } => bound.renew(log_from_size),
+            // The size is read again when they are made: steps may come between.
+            Promise::TakeSerial { .. } => bound.renew(),
             Promise::Acked { size } => tracing::debug!(size, "acknowledged by a quorum"),
-            Promise::Alarm(_) => {}
+            // Answered by the writer.
+            Promise::Alarm(_) | Promise::Witnessed { .. } => {}
         }
     }
 

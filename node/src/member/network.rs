@@ -1,6 +1,7 @@
 //! Starting and ending the network of a member: the transport, the pool of verifiers, and the task between them.
 //! Owns every thread and task it starts.
 
+use super::MAX_FRAME;
 use super::arrive;
 use super::bans::Bans;
 use super::cost;
@@ -8,12 +9,14 @@ use super::link::{Bound, Link};
 use super::lobby::Lobby;
 use super::verify::{self, Pool, PoolCounts};
 use super::watch;
-use super::{MAX_FRAME, Renewer, peers_of};
+use super::windows;
+use crate::drive::{Beside, Drive};
 use crate::exit::{Code, Failure};
-use crate::net::{self, NetCommand, NetConfig, NetHandle, PeerId};
+use crate::net::{self, Multiaddr, NetCommand, NetConfig, NetHandle, PeerId, Wire};
 use crate::node::Node;
 use crate::store::Reader;
 use belfry_keys::NodeKeys;
+use belfry_protocol::engine::federation::Input;
 use belfry_protocol::manifest::Federation;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
@@ -48,6 +51,11 @@ impl Network {
             tracing::error!("a verifier panicked");
         }
     }
+
+    /// Ends the tasks of a node with [`Drive::Tasks`] where they are, as the end of a process does.
+    pub fn abort(self) {
+        self.tasks.iter().for_each(tokio::task::JoinHandle::abort);
+    }
 }
 
 /// Starts the network of a member.
@@ -60,11 +68,26 @@ pub fn connect(
     federation: &Federation,
     keys: NodeKeys,
 ) -> Result<Network, Failure> {
+    connect_over(node, link, federation, keys, Wire::Sockets)
+}
+
+/// As [`connect`], over another wire.
+///
+/// # Errors
+/// As [`connect`].
+pub fn connect_over(
+    node: &Node,
+    link: &Link,
+    federation: &Federation,
+    keys: NodeKeys,
+    wire: Wire,
+) -> Result<Network, Failure> {
     let mut config = NetConfig::new(keys.transport_seed().clone(), federation.digest8());
     config.listen = node
         .config
         .net_transport
         .listen_on(node.config.net_listen.ip(), node.config.net_listen.port());
+    config.wire = wire;
     config.max_frame = MAX_FRAME;
     config.entries_asked = cost::entries_asked;
     let manifest = std::fs::read(node.layout.genesis())?;
@@ -74,6 +97,7 @@ pub fn connect(
     config.relays.clone_from(&node.config.net_relay);
     config.circuits = uses_relays(federation);
     config.mdns = node.config.net_mdns;
+    config.probe_every = node.config.clock_probe_interval;
     let (events, arriving) = mpsc::channel(EVENTS);
     let (net, task) = net::start(config, events).map_err(|error| {
         Failure::new(Code::Io, error.to_string())
@@ -82,15 +106,16 @@ pub fn connect(
     let (layout, disk) = (node.layout.clone(), node.disk());
     let counts = Arc::new(PoolCounts::default());
     let members = peers_of(federation, net.local_peer());
-    let cell = node.log_keys_cell();
-    let renewer = Renewer::new(keys, federation.id(), node.writer().clone(), cell);
+    node.renewer().hold(keys);
+    let renewer = node.renewer().clone();
     let lobby = Lobby::new(federation, manifest, link.members.clone());
     let bound = Bound {
         net: net.clone(),
-        runtime: tokio::runtime::Handle::current(),
+        beside: Beside::new(node.drive()),
         open: Arc::new(move || Ok(Reader::open(layout.clone(), Arc::clone(&disk))?)),
         inbound: Arc::default(),
         serving: Arc::default(),
+        comparing: Arc::default(),
         unsent: Arc::default(),
         bans,
         lobby: Arc::new(lobby),
@@ -98,26 +123,69 @@ pub fn connect(
         repeats: Arc::default(),
         pool: Arc::clone(&counts),
         dropped: Arc::default(),
-        renew: Arc::new(move |log_from_size| renewer.renew_and_say(log_from_size)),
+        tell: teller(node),
+        keep: {
+            let (layout, disk) = (node.layout.clone(), node.disk());
+            let retention = node.config.windows_kept;
+            windows::expire(&layout, retention);
+            Arc::new(move |hash, bytes| {
+                windows::keep(&layout, &*disk, hash, bytes)?;
+                windows::expire(&layout, retention);
+                Ok(())
+            })
+        },
+        renew: Arc::new(move || renewer.renew_and_say()),
     };
     *link.bound.lock().unwrap_or_else(PoisonError::into_inner) = Some(bound.clone());
     bound.send(NetCommand::Members(members));
-    let workers = node.config.net_verifiers;
-    let workers = workers.unwrap_or_else(verify::workers_by_default);
-    let (pool, verifiers) = Pool::start(
-        workers,
-        &node.config.name,
-        &link.members,
-        node.writer(),
-        &counts,
-    )?;
+    let (pool, verifiers, checking) = verifiers(node, link, &counts)?;
     let delivery = tokio::spawn(arrive::deliver(bound, pool, arriving));
     let watching = tokio::spawn(watch::watch(net.clone(), node.writer().clone()));
+    let mut tasks = vec![task, delivery, watching];
+    tasks.extend(checking);
     Ok(Network {
         net,
-        tasks: vec![task, delivery, watching],
+        tasks,
         verifiers,
     })
+}
+
+/// Threads that check signatures, or a task.
+type Verifiers = (
+    Pool,
+    Vec<JoinHandle<()>>,
+    Option<tokio::task::JoinHandle<()>>,
+);
+
+fn verifiers(node: &Node, link: &Link, counts: &Arc<PoolCounts>) -> Result<Verifiers, Failure> {
+    let (me, members) = (&node.config.name, &link.members);
+    if node.drive() == Drive::Tasks {
+        let (pool, task) = Pool::start_as_task(me, members, node.writer(), counts);
+        return Ok((pool, Vec::new(), Some(task)));
+    }
+    let workers = node.config.net_verifiers;
+    let workers = workers.unwrap_or_else(verify::workers_by_default);
+    let (pool, threads) = Pool::start(workers, me, members, node.writer(), counts)?;
+    Ok((pool, threads, None))
+}
+
+/// The way for small inputs of the runtime's own.
+fn teller(node: &Node) -> Arc<dyn Fn(Input) -> bool + Send + Sync> {
+    let writer = node.writer().clone();
+    Arc::new(move |input| writer.message(Box::new(input)).is_ok())
+}
+
+/// Transport ids and addresses of the members, without this node's own.
+fn peers_of(federation: &Federation, local: PeerId) -> Vec<(PeerId, Vec<Multiaddr>)> {
+    let members = federation.manifest().members.iter();
+    members
+        .filter_map(|member| {
+            let peer: PeerId = member.peer.parse().ok()?;
+            let known = |address: &String| address.parse::<Multiaddr>().ok();
+            Some((peer, member.addresses.iter().filter_map(known).collect()))
+        })
+        .filter(|(peer, _)| *peer != local)
+        .collect()
 }
 
 /// Names of the members by transport id, without this node's own.

@@ -1,10 +1,9 @@
 //! The pool that checks signatures between the network and the engine (R9): neither the swarm's loop nor the writer
 //! thread waits for them. All messages of one peer go through one worker, so that they arrive in the order they came.
 
-use super::ahead;
 use crate::writer::Writer;
-use belfry_protocol::engine::federation::Input;
 use belfry_protocol::engine::federation::members::Members;
+use belfry_protocol::engine::federation::{Input, ahead};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -59,7 +58,7 @@ impl Engine for Writer {
 /// What became too much, since the start.
 #[derive(Debug, Default)]
 pub(crate) struct PoolCounts {
-    /// Gossip that was dropped, because its worker had no room.
+    /// Gossip and samples of clocks that were dropped, because its worker had no room.
     pub(crate) dropped: AtomicU64,
     /// Other messages that waited for room.
     pub(crate) waited: AtomicU64,
@@ -94,10 +93,10 @@ impl Pool {
         let (mut queues, mut threads) = (Vec::new(), Vec::new());
         for number in 0..workers.clamp(1, MOST_WORKERS) {
             let (queue, jobs) = mpsc::channel(QUEUE);
-            let (me, members, engine) = (me.to_owned(), members.clone(), engine.clone());
+            let worker = Worker::new(me, members, engine);
             let thread = std::thread::Builder::new()
                 .name(format!("verifier-{number}"))
-                .spawn(move || work(jobs, &me, &members, &engine))?;
+                .spawn(move || worker.work(jobs))?;
             queues.push(queue);
             threads.push(thread);
         }
@@ -108,8 +107,24 @@ impl Pool {
         Ok((pool, threads))
     }
 
-    /// Hands a message to its peer's worker. While that has no room, gossip comes back, because it is only a hint and
-    /// a flood of it must not hold up answers; everything else waits.
+    /// As [`Pool::start`] with one worker, which is a task of the runtime around.
+    pub(super) fn start_as_task(
+        me: &str,
+        members: &Snapshot,
+        engine: &(impl Engine + Sync),
+        counts: &Arc<PoolCounts>,
+    ) -> (Self, tokio::task::JoinHandle<()>) {
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        let worker = Worker::new(me, members, engine);
+        let pool = Self {
+            workers: vec![queue],
+            counts: Arc::clone(counts),
+        };
+        (pool, tokio::spawn(worker.work_as_task(jobs)))
+    }
+
+    /// Hands a message to its peer's worker. While that has no room, gossip and samples of clocks come back, because they
+    /// are only hints and must not hold up answers; everything else waits.
     pub(super) async fn push(&self, from: String, input: Box<Input>) -> Option<Box<Input>> {
         let worker = self.worker_of(&from);
         let job = Job { from, input };
@@ -117,7 +132,7 @@ impl Pool {
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => return None,
             Err(mpsc::error::TrySendError::Full(job)) => job,
         };
-        if matches!(*full.input, Input::Gossip { .. }) {
+        if is_a_hint(&full.input) {
             self.counts.dropped.fetch_add(1, Ordering::Relaxed);
             return Some(full.input);
         }
@@ -136,20 +151,66 @@ impl Pool {
     }
 }
 
-fn work(mut jobs: mpsc::Receiver<Job>, me: &str, members: &Snapshot, engine: &impl Engine) {
-    while let Some(Job { from, mut input }) = jobs.blocking_recv() {
-        // Before the engine's first step nobody is known, and it checks by itself.
-        if let Some(members) = members.get() {
-            ahead::check(&members, me, &from, &mut input);
+/// What may be lost: it comes again.
+fn is_a_hint(input: &Input) -> bool {
+    matches!(input, Input::Gossip { .. } | Input::ClockSample { .. })
+}
+
+/// One worker.
+struct Worker<E> {
+    me: String,
+    members: Snapshot,
+    engine: E,
+}
+
+impl<E: Engine> Worker<E> {
+    fn new(me: &str, members: &Snapshot, engine: &E) -> Self {
+        Self {
+            me: me.to_owned(),
+            members: members.clone(),
+            engine: engine.clone(),
         }
-        while let Err(back) = engine.offer(input) {
-            input = back;
-            if !engine.runs() {
-                return;
-            }
+    }
+
+    fn work(self, mut jobs: mpsc::Receiver<Job>) {
+        while let Some(job) = jobs.blocking_recv() {
+            let mut waits = self.offer(self.check(job));
             // The engine is behind: this worker waits, its queue fills, and the network feels it.
-            std::thread::sleep(FULL_PAUSE);
+            while let Some(input) = waits {
+                if !self.engine.runs() {
+                    return;
+                }
+                std::thread::sleep(FULL_PAUSE);
+                waits = self.offer(input);
+            }
         }
+    }
+
+    async fn work_as_task(self, mut jobs: mpsc::Receiver<Job>) {
+        while let Some(job) = jobs.recv().await {
+            let mut waits = self.offer(self.check(job));
+            while let Some(input) = waits {
+                if !self.engine.runs() {
+                    return;
+                }
+                tokio::time::sleep(FULL_PAUSE).await;
+                waits = self.offer(input);
+            }
+        }
+    }
+
+    fn check(&self, Job { from, mut input }: Job) -> Box<Input> {
+        // Before the engine's first step nobody is known, and it checks by itself.
+        if let Some(members) = self.members.get() {
+            ahead::check(&members, &self.me, &from, &mut input);
+        }
+        input
+    }
+
+    /// What is to be offered again, if anything is.
+    fn offer(&self, input: Box<Input>) -> Option<Box<Input>> {
+        let back = self.engine.offer(input).err()?;
+        (!matches!(*back, Input::ClockSample { .. })).then_some(back)
     }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::net::NetHandle;
 use crate::writer::Writer;
+use belfry_protocol::clock::Verdict;
 use belfry_protocol::engine::federation::Status;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,6 +21,7 @@ enum Change {
     TowerLacks { tower: String, why: &'static str },
     TowerCaughtUp { tower: String, held: u64 },
     CaughtUp { origin: String, held: u64 },
+    ClockMended { verdict: Verdict },
 }
 
 /// What was so at the last look.
@@ -31,6 +33,9 @@ struct Last {
     lacking: BTreeSet<String>,
     /// Mirrored ledgers that were behind.
     behind: BTreeSet<String>,
+    /// Whether the end of a wrong clock was not said yet, and how often the clock had been proven wrong.
+    clock_violated: bool,
+    violations: u64,
 }
 
 impl Last {
@@ -81,6 +86,16 @@ impl Last {
             }
         }
         self.behind = behind;
+        // Counted, because one may begin and end between two looks.
+        let verdict = status.clock.verdict;
+        let violated = verdict == Verdict::Violated;
+        self.clock_violated |= status.clock.violations > self.violations;
+        self.violations = status.clock.violations;
+        // Not before it acknowledges again.
+        if self.clock_violated && !violated && status.clock.may_ack {
+            self.clock_violated = false;
+            changes.push(Change::ClockMended { verdict });
+        }
         changes
     }
 }
@@ -95,12 +110,10 @@ pub(super) async fn watch(net: NetHandle, writer: Writer) {
             () = net.closed() => return,
             _ = look.tick() => {}
         }
-        let asked = writer.clone();
-        let status = tokio::task::spawn_blocking(move || asked.status()).await;
-        match status {
-            Ok(Some(status)) => last.look(&status).into_iter().for_each(say),
-            Ok(None) if writer.is_running() => {}
-            _ => return,
+        match writer.status_soon().await {
+            Some(status) => last.look(&status).into_iter().for_each(say),
+            None if writer.is_running() => {}
+            None => return,
         }
     }
 }
@@ -134,6 +147,10 @@ fn say(change: Change) {
         Change::CaughtUp { origin, held } => {
             tracing::info!(origin, held, "caught up with a ledger");
         }
+        Change::ClockMended { verdict } => tracing::info!(
+            verdict = verdict.name(),
+            "the clock of this node is not proven wrong any more: it acknowledges again"
+        ),
     }
 }
 
@@ -192,6 +209,28 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_a_wrong_clock_is_said_once() {
+        let mut last = Last::default();
+        let mut now = status("tower");
+        assert_eq!(last.look(&now).len(), 1, "the phase");
+        now.clock.verdict = Verdict::Violated;
+        now.clock.violations = 1;
+        assert_eq!(last.look(&now), []);
+        now.clock.verdict = Verdict::Undetermined;
+        assert_eq!(last.look(&now), [], "acks still wait");
+        now.clock.may_ack = true;
+        let verdict = Verdict::Undetermined;
+        assert_eq!(last.look(&now), [Change::ClockMended { verdict }]);
+        assert_eq!(last.look(&now), []);
+        now.clock.violations = 2;
+        assert_eq!(
+            last.look(&now),
+            [Change::ClockMended { verdict }],
+            "between two looks"
+        );
+    }
+
+    #[test]
     fn a_tower_says_when_it_has_caught_up() {
         let mut last = Last::default();
         let mut now = status("restoring");
@@ -202,6 +241,7 @@ mod tests {
             tail: 3,
             seen: 9,
             acked: 0,
+            state: "ok",
         }];
         assert_eq!(last.look(&now).len(), 1, "the phase");
         now.restoring.clear();

@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use belfry_protocol::clock::Stamps;
 use libp2p::multiaddr::Protocol as Part;
 use libp2p::request_response::InboundRequestId;
 use libp2p::{Multiaddr, PeerId};
@@ -12,6 +13,7 @@ use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use super::quotas::Limits;
+use super::wire::Wire;
 
 /// What a node listens on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +47,8 @@ pub struct NetConfig {
     pub seed: Zeroizing<[u8; 32]>,
     /// Where to listen, for example `/ip4/127.0.0.1/tcp/0`. Empty: dial only.
     pub listen: Vec<Multiaddr>,
+    /// What connections run over.
+    pub wire: Wire,
     /// First eight hex digits of the federation id. Part of topic and sync names, so federations do not mix.
     pub federation8: String,
     /// Largest sync request or response in bytes.
@@ -71,6 +75,8 @@ pub struct NetConfig {
     pub mdns: bool,
     /// Who is banned from the first moment on.
     pub banned: Vec<PeerId>,
+    /// How often the clock of an admitted peer is probed, give or take a half.
+    pub probe_every: Duration,
 }
 
 impl NetConfig {
@@ -80,6 +86,7 @@ impl NetConfig {
         Self {
             seed,
             listen: Vec::new(),
+            wire: Wire::Sockets,
             federation8,
             max_frame: 9 * 1024 * 1024 + 64 * 1024,
             memory_limit: None,
@@ -93,6 +100,7 @@ impl NetConfig {
             circuits: false,
             mdns: false,
             banned: Vec::new(),
+            probe_every: Duration::from_secs(16),
         }
     }
 }
@@ -277,6 +285,13 @@ pub enum NetEvent {
         /// The message.
         bytes: Vec<u8>,
     },
+    /// A probe of an admitted peer's clock came back. While the caller does not read, samples are left out.
+    Clock {
+        /// Who.
+        peer: PeerId,
+        /// What was read at the sockets.
+        stamps: Stamps,
+    },
     /// This admitted peer now receives what we publish on this topic.
     Subscribed {
         /// Who.
@@ -363,6 +378,8 @@ pub enum NetCommand {
         /// Where the result goes.
         reply: oneshot::Sender<Result<Duration, RequestFailure>>,
     },
+    /// Probe the clocks of all admitted peers now, some times.
+    MeasureClocks,
     /// Close all connections and stop.
     Close,
 }

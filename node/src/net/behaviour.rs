@@ -11,11 +11,13 @@ use libp2p::{
 };
 
 use super::api::{NetConfig, NetError, Protocol};
+use super::clocks::{self, ClockProbe};
 use super::codec::Codec;
 use super::door::Door;
 use super::gate::Gate;
 use super::params::{self, Gossip, Topics};
 use super::probe::{self, Probe};
+use super::wire::{self, Wire};
 
 pub(super) type Requests = request_response::Behaviour<Codec>;
 
@@ -41,6 +43,7 @@ pub(super) struct Behaviour {
 pub(super) struct MembersOnly {
     pub(super) gossip: Gossip,
     pub(super) sync: Requests,
+    pub(super) clock: ClockProbe,
 }
 
 impl Behaviour {
@@ -93,6 +96,7 @@ impl Behaviour {
             gate: Gate::new(MembersOnly {
                 gossip,
                 sync: requests(Protocol::Sync, config)?,
+                clock: clocks::behaviour(&config.federation8)?,
             }),
         })
     }
@@ -141,6 +145,12 @@ pub(super) fn swarm(config: &NetConfig, topics: &Topics) -> Result<Swarm<Behavio
         reason: error.to_string(),
     })?;
     let mut behaviour = Behaviour::new(&key, config, params::gossip(topics)?)?;
+    if let Wire::Given(carrier) = &config.wire {
+        let carrier = wire::secured(carrier(), &key, yamux_config())?;
+        let executor = swarm_config(libp2p::swarm::Config::with_tokio_executor());
+        let local = key.public().to_peer_id();
+        return Ok(Swarm::new(carrier, behaviour, local, executor));
+    }
     let builder = SwarmBuilder::with_existing_identity(key)
         .with_tokio()
         .with_tcp(
@@ -179,15 +189,17 @@ pub(super) fn swarm(config: &NetConfig, topics: &Topics) -> Result<Swarm<Behavio
             part: "protocols",
             reason: error.to_string(),
         })?
-        .with_swarm_config(|swarm| {
-            swarm
-                .with_idle_connection_timeout(params::IDLE_TIMEOUT)
-                .with_max_negotiating_inbound_streams(params::NEGOTIATING_STREAMS)
-                .with_smart_dial()
-        })
+        .with_swarm_config(swarm_config)
         .with_connection_timeout(params::CONNECT_TIMEOUT)
         .build();
     Ok(swarm)
+}
+
+fn swarm_config(swarm: libp2p::swarm::Config) -> libp2p::swarm::Config {
+    swarm
+        .with_idle_connection_timeout(params::IDLE_TIMEOUT)
+        .with_max_negotiating_inbound_streams(params::NEGOTIATING_STREAMS)
+        .with_smart_dial()
 }
 
 fn yamux_config() -> yamux::Config {

@@ -14,8 +14,11 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::MissedTickBehavior;
 
+use belfry_protocol::wire::clock::PROBE_BYTES;
+
 use super::api::{NetCommand, NetConfig, NetEvent, Protocol, RequestFailure, Topic, Verdict};
 use super::behaviour::{self, Behaviour};
+use super::clocks::{self, CLOCK, Clocks};
 use super::counters::{Counters, GOSSIP, label};
 use super::fair::Fair;
 use super::handle::check_free;
@@ -36,6 +39,7 @@ pub(super) struct EventLoop {
     /// Events the caller has no room for yet.
     outbox: VecDeque<NetEvent>,
     pub(super) probes: Probes,
+    pub(super) clocks: Clocks,
     pub(super) counters: Arc<Counters>,
     pub(super) fair: Fair,
     pub(super) relays: Relays,
@@ -59,6 +63,7 @@ impl EventLoop {
         };
         let fair = Fair::new(&config);
         let (peers, outbox) = (Peers::default(), VecDeque::new());
+        let clocks = Clocks::new(config.probe_every);
         Self {
             swarm,
             topics,
@@ -69,6 +74,7 @@ impl EventLoop {
             events,
             outbox,
             probes: Probes::default(),
+            clocks,
             counters: Arc::clone(counters),
             fair,
             relays,
@@ -193,6 +199,7 @@ impl EventLoop {
                     let behaviour = self.swarm.behaviour_mut();
                     behaviour.door.admit(&peer);
                     behaviour.gate.open(peer, connection);
+                    self.clocks.admitted(peer, Instant::now());
                     self.counters.admitted(self.peers.admitted());
                 }
             }
@@ -210,6 +217,7 @@ impl EventLoop {
                 let _gone = reply.send(self.peers.members.status(Instant::now()));
             }
             NetCommand::Ping { peer, reply } => self.probe(peer, reply),
+            NetCommand::MeasureClocks => self.clocks.anew(Instant::now()),
             // Handled where the loop ends.
             NetCommand::Close => {}
         }
@@ -368,6 +376,7 @@ impl EventLoop {
     fn tick(&mut self, now: Instant) {
         self.dial_due(now);
         self.listen_through_relays(now);
+        self.probe_clocks(now);
         for peer in self.peers.overstayers(now, self.config.lobby_patience) {
             if self.swarm.behaviour().door.is_relay(&peer) {
                 continue;
@@ -382,6 +391,28 @@ impl EventLoop {
         let requests = &self.requests;
         for peer in self.peers.leavers(now, |peer| requests.is_writing(peer)) {
             self.disconnect(peer);
+        }
+    }
+
+    fn probe_clocks(&mut self, now: Instant) {
+        for peer in self.clocks.due(now, clocks::draw) {
+            if !self.peers.is_alone(&peer) {
+                // A doomed second connection is still there.
+                self.clocks.ended(&peer);
+                continue;
+            }
+            self.counters.sent(CLOCK, PROBE_BYTES);
+            let clock = &mut self.swarm.behaviour_mut().gate.inner.clock;
+            let _by_peer = clock.send_request(&peer, ());
+        }
+    }
+
+    /// A sample is worth little, and the next one comes: while the caller does not read, it is left out.
+    pub(super) fn emit_sample(&mut self, event: NetEvent) {
+        if self.outbox.is_empty() {
+            self.emit(event);
+        } else {
+            self.counters.outbox_dropped();
         }
     }
 
@@ -437,7 +468,11 @@ impl EventLoop {
         let _slow = tokio::time::timeout(params::CLOSE_GRACE, all_closed).await;
 
         let listeners: Vec<Multiaddr> = self.swarm.listeners().cloned().collect();
+        let sockets = self.config.wire.is_sockets();
         drop(self);
+        if !sockets {
+            return;
+        }
         // QUIC keeps its socket until its last packets are out.
         let all_free = async {
             while listeners.iter().any(|address| check_free(address).is_err()) {

@@ -90,6 +90,11 @@ impl Fair {
         self.theirs.take(peer, &cost, now)
     }
 
+    /// A peer probes our clock.
+    pub(super) fn probed(&mut self, peer: &PeerId, now: Instant) -> Result<(), Resource> {
+        self.theirs.take(peer, &[(Resource::Probes, 1)], now)
+    }
+
     /// After a message over a quota: whether there were so many that the peer must go.
     pub(super) fn is_flooding(&mut self, peer: &PeerId, now: Instant) -> bool {
         self.theirs

@@ -74,7 +74,9 @@ pub fn start(
             address: address.clone(),
             reason,
         };
-        check_free(address).map_err(|error| failed(error.to_string()))?;
+        if config.wire.is_sockets() {
+            check_free(address).map_err(|error| failed(error.to_string()))?;
+        }
         swarm
             .listen_on(address.clone())
             .map_err(|error| failed(error.to_string()))?;

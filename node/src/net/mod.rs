@@ -7,6 +7,7 @@
 //! | [`handle`] | [`start`] and the handle that sends commands |
 //! | `params` | every limit with its reason, the gossip settings |
 //! | `behaviour` | how the libp2p protocols are put together |
+//! | `wire` | what connections run over: sockets, or what a simulation brings |
 //! | `codec` | frames of requests and responses |
 //! | `door` | which connections come into being: bans, lobby places, duplicates |
 //! | `dial_error` | why a dial failed, in words |
@@ -16,6 +17,7 @@
 //! | `quotas`, `fair` | how much a peer may ask for, and we of it |
 //! | `relays` | relays that are listened through |
 //! | `probe` | a ping when somebody wants to know |
+//! | `clocks` | probes of clocks, stamped at the socket |
 //! | `counters` | what happened, in numbers |
 //! | `event_loop`, `translate` | the one task: commands in, events out |
 //!
@@ -27,6 +29,7 @@
 
 pub mod api;
 mod behaviour;
+mod clocks;
 mod codec;
 mod counters;
 mod dial_error;
@@ -43,6 +46,7 @@ mod quotas;
 mod relays;
 mod requests;
 mod translate;
+mod wire;
 
 pub use api::{
     DialStatus, GossipId, InboundId, NetCommand, NetConfig, NetError, NetEvent, PeerStatus,
@@ -53,3 +57,4 @@ pub use handle::{NetHandle, peer_id_of, start};
 pub use libp2p::{Multiaddr, PeerId};
 pub use params::{MAX_GOSSIP_BYTES, MAX_RELAYS};
 pub use quotas::{Limits, Quota, Resource};
+pub use wire::{Carrier, Stream, Wire};

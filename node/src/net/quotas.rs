@@ -28,13 +28,15 @@ pub enum Resource {
     Gossip,
     /// Their bytes.
     GossipBytes,
+    /// Probes of our clock.
+    Probes,
     /// Messages over one of the limits above, before the peer is disconnected.
     Strikes,
 }
 
 impl Resource {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Hellos,
         Self::Joins,
         Self::Requests,
@@ -43,6 +45,7 @@ impl Resource {
         Self::AnswerBytes,
         Self::Gossip,
         Self::GossipBytes,
+        Self::Probes,
         Self::Strikes,
     ];
 
@@ -57,6 +60,7 @@ impl Resource {
             Self::AnswerBytes => ("answer_bytes", "own_answer_bytes"),
             Self::Gossip => ("gossip", "own_gossip"),
             Self::GossipBytes => ("gossip_bytes", "own_gossip_bytes"),
+            Self::Probes => ("probes", "own_probes"),
             Self::Strikes => ("strikes", "own_strikes"),
         }
     }
@@ -102,6 +106,8 @@ impl Default for Limits {
                 Resource::Gossip => (8_192.0, 32_768.0),
                 // Those are 4 MiB/s, and the heads of 64 towers once a second 4 MiB/s.
                 Resource::GossipBytes => (16.0 * MIB, 64.0 * MIB),
+                // One each 8 s and four after a step; an operator may set 10 a second. An answer costs no signature.
+                Resource::Probes => (32.0, 256.0),
                 // A misconfigured peer is refused now and then and stays; one that goes on for seconds is cut off.
                 Resource::Strikes => (4.0, 256.0),
             };

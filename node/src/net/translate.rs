@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use belfry_protocol::wire::clock::{PROBE_ANSWER_BYTES, PROBE_BYTES};
 use libp2p::core::ConnectedPoint;
 use libp2p::gossipsub::{self, MessageAcceptance};
 use libp2p::request_response::{self, Message};
@@ -13,6 +14,7 @@ use libp2p::{
 
 use super::api::{GossipId, InboundId, NetEvent, Protocol, RequestFailure};
 use super::behaviour::{BehaviourEvent, MembersOnlyEvent};
+use super::clocks::{CLOCK, ClockEvent};
 use super::codec::{Frame, TooLong};
 use super::counters::{GOSSIP, label};
 use super::dial_error::{describe, is_duplicate};
@@ -138,6 +140,9 @@ impl EventLoop {
             BehaviourEvent::Gate(GateEvent::Inner(MembersOnlyEvent::Sync(event))) => {
                 self.request_event(Protocol::Sync, event);
             }
+            BehaviourEvent::Gate(GateEvent::Inner(MembersOnlyEvent::Clock(event))) => {
+                self.clock_event(event);
+            }
             BehaviourEvent::Gate(GateEvent::Inner(MembersOnlyEvent::Gossip(event))) => {
                 self.gossip_event(event)
             }
@@ -167,6 +172,44 @@ impl EventLoop {
         }
     }
 
+    /// Answers need nobody: the codec holds the probe and reads the time while it writes.
+    fn clock_event(&mut self, event: ClockEvent) {
+        match event {
+            request_response::Event::Message {
+                peer,
+                message: Message::Request { channel, .. },
+                ..
+            } => {
+                self.counters.received(CLOCK, PROBE_BYTES);
+                let now = Instant::now();
+                if let Err(what) = self.fair.probed(&peer, now) {
+                    self.over_quota(peer, what, now);
+                    return;
+                }
+                self.counters.sent(CLOCK, PROBE_ANSWER_BYTES);
+                let clock = &mut self.swarm.behaviour_mut().gate.inner.clock;
+                // An error means that the peer no longer waits.
+                let _late = clock.send_response(channel, None);
+            }
+            request_response::Event::Message {
+                peer,
+                message: Message::Response { response, .. },
+                ..
+            } => {
+                self.counters.received(CLOCK, PROBE_ANSWER_BYTES);
+                self.clocks.ended(&peer);
+                if let Some(stamps) = response {
+                    self.emit_sample(NetEvent::Clock { peer, stamps });
+                }
+            }
+            request_response::Event::OutboundFailure { peer, error, .. } => {
+                tracing::debug!(%peer, %error, "a probe of a clock was not answered");
+                self.clocks.ended(&peer);
+            }
+            _ => {}
+        }
+    }
+
     fn spoke(&mut self, peer: PeerId, connection: ConnectionId) {
         let Some(began) = self.peers.spoke(&peer, connection) else {
             return;
@@ -191,6 +234,7 @@ impl EventLoop {
                 }
                 self.unpark(&peer);
                 self.probes.forget(&peer);
+                self.clocks.gone(&peer);
                 if !self.peers.members.contains(&peer) {
                     self.fair.forget(&peer);
                 }

@@ -1,6 +1,6 @@
 //! Where things are in a data directory. Names only: opens nothing.
 
-use belfry_protocol::tlog::hash::sha256_parts;
+use belfry_protocol::tlog::hash::{Hash, sha256_parts};
 use belfry_protocol::tlog::tile::{Bundle, Tile};
 use std::path::{Path, PathBuf};
 
@@ -51,6 +51,18 @@ impl Layout {
     #[must_use]
     pub fn payloads_db(&self) -> PathBuf {
         self.dir.join("payloads.db")
+    }
+
+    /// The write-ahead log of [`Layout::ledger_db`], as SQLite names it.
+    #[must_use]
+    pub fn ledger_log(&self) -> PathBuf {
+        self.dir.join("ledger.db-wal")
+    }
+
+    /// The write-ahead log of [`Layout::payloads_db`], as SQLite names it.
+    #[must_use]
+    pub fn payloads_log(&self) -> PathBuf {
+        self.dir.join("payloads.db-wal")
     }
 
     /// Operational data.
@@ -108,6 +120,18 @@ impl Layout {
         TileRoot {
             dir: self.mirror_dir(origin),
         }
+    }
+
+    /// Files of windows (R13).
+    #[must_use]
+    pub fn windows(&self) -> PathBuf {
+        self.dir.join("windows")
+    }
+
+    /// The file of the window with this hash.
+    #[must_use]
+    pub fn window(&self, hash: &Hash) -> PathBuf {
+        self.windows().join(hash.to_hex())
     }
 
     /// Things of the running process.

@@ -5,6 +5,7 @@
 pub mod bans;
 pub mod index;
 pub mod layout;
+mod look;
 mod mirrors;
 mod open;
 pub mod payloads;
@@ -17,6 +18,7 @@ mod view;
 mod tests;
 
 pub use layout::{Layout, TileRoot};
+pub use look::quick_check;
 pub use mirrors::Placed;
 pub use open::OpenError;
 pub use reader::Reader;
@@ -45,14 +47,22 @@ pub struct Store {
     ledger: Connection,
     payloads: Connection,
     written_since_look: u64,
+    checkpoint_pages: i64,
 }
 
 impl Store {
-    /// Opens the databases for writing, making or migrating them as needed.
+    /// Opens the databases for writing, making or migrating them as needed. Only one store of a directory may be open.
     ///
     /// # Errors
     /// When a file cannot be opened, is damaged, or is newer than this program.
     pub fn open(layout: Layout, disk: Arc<dyn Disk>) -> Result<Self, OpenError> {
+        // The last process may have stopped because a sync failed. What SQLite reads now would be taken for durable.
+        for log in [layout.ledger_log(), layout.payloads_log()] {
+            disk.write_again(&log).map_err(|error| OpenError::Access {
+                detail: error.to_string(),
+                path: log,
+            })?;
+        }
         let ledger = open::writer(&layout.ledger_db(), open::Database::Ledger, disk.as_ref())?;
         let payloads = open::writer(
             &layout.payloads_db(),
@@ -65,6 +75,7 @@ impl Store {
             ledger,
             payloads,
             written_since_look: 0,
+            checkpoint_pages: CHECKPOINT_PAGES,
         })
     }
 
@@ -72,6 +83,17 @@ impl Store {
     #[must_use]
     pub fn layout(&self) -> &Layout {
         &self.layout
+    }
+
+    /// The disk it is on.
+    #[must_use]
+    pub fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
+    /// How many pages of the write-ahead log may wait before they are copied: for trials that want to see it happen.
+    pub fn set_checkpoint_pages(&mut self, pages: i64) {
+        self.checkpoint_pages = pages;
     }
 
     /// Begins a transaction.
@@ -108,13 +130,18 @@ impl Store {
     /// When a database fails.
     pub fn tidy(&mut self, written: u64, destroy: bool) -> Result<bool, StoreError> {
         let destroyed = !destroy
-            || payloads::destroy_erased(&mut self.ledger, &mut self.payloads, self.disk.as_ref())?;
+            || payloads::destroy_erased(
+                &mut self.ledger,
+                &mut self.payloads,
+                self.disk.as_ref(),
+                self.layout.payloads_log(),
+            )?;
         self.written_since_look += written;
         if self.written_since_look < LOOK_BYTES {
             return Ok(destroyed);
         }
         self.written_since_look = 0;
-        if self.waiting_pages()? >= CHECKPOINT_PAGES {
+        if self.waiting_pages()? >= self.checkpoint_pages {
             self.checkpoint("PASSIVE")?;
         }
         Ok(destroyed)

@@ -88,12 +88,9 @@ pub(crate) fn writer(
     disk: &dyn Disk,
 ) -> Result<Connection, OpenError> {
     let fail = |error: &rusqlite::Error| open_error(path, error);
-    let mut connection = Connection::open(path).map_err(|error| fail(&error))?;
-    let synchronous = if disk.database_syncs_itself() {
-        "FULL"
-    } else {
-        "OFF"
-    };
+    let mut connection =
+        connect(path, OpenFlags::default(), disk.vfs()).map_err(|error| fail(&error))?;
+    let synchronous = synchronous(disk);
     // A reader of the payloads may be in the way of an erasure; the writer must not wait long for it, it tries again.
     let (busy_ms, secure) = if which == Database::Payloads {
         (200, "ON")
@@ -115,20 +112,45 @@ pub(crate) fn writer(
             path: path.to_owned(),
             detail: error.to_string(),
         })?;
-    restrict(path);
+    if disk.vfs().is_none() {
+        restrict(path);
+    }
     Ok(connection)
 }
 
 /// Opens a database for reading beside its writer.
-pub(crate) fn reader(path: &Path, which: Database) -> Result<Connection, OpenError> {
+pub(crate) fn reader(
+    path: &Path,
+    which: Database,
+    disk: &dyn Disk,
+) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection =
-        Connection::open_with_flags(path, flags).map_err(|error| open_error(path, &error))?;
+    let connection = connect(path, flags, disk.vfs()).map_err(|error| open_error(path, &error))?;
     connection
         .execute_batch("PRAGMA cache_size=-4096; PRAGMA busy_timeout=5000; PRAGMA query_only=ON;")
         .map_err(|error| open_error(path, &error))?;
     refuse_newer(&connection, path, which)?;
     Ok(connection)
+}
+
+/// FULL in every product: a commit that returned is on the disk.
+fn synchronous(disk: &dyn Disk) -> &'static str {
+    #[cfg(feature = "sabotage")]
+    if crate::sabotage::Sabotage::SynchronousNormal.is_on() {
+        return "NORMAL";
+    }
+    if disk.database_syncs_itself() {
+        "FULL"
+    } else {
+        "OFF"
+    }
+}
+
+fn connect(path: &Path, flags: OpenFlags, vfs: Option<&str>) -> rusqlite::Result<Connection> {
+    match vfs {
+        None => Connection::open_with_flags(path, flags),
+        Some(name) => Connection::open_with_flags_and_vfs(path, flags, name),
+    }
 }
 
 fn refuse_newer(connection: &Connection, path: &Path, which: Database) -> Result<(), OpenError> {

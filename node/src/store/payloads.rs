@@ -12,6 +12,7 @@ use belfry_protocol::entry::press::Sealer;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use rusqlite::{Connection, OptionalExtension};
+use std::path::PathBuf;
 use zeroize::Zeroizing;
 
 /// Length of the salt before the payload, in bytes.
@@ -90,9 +91,9 @@ impl PayloadReader {
     ///
     /// # Errors
     /// When it cannot be opened.
-    pub fn open(layout: &Layout) -> Result<Self, OpenError> {
+    pub fn open(layout: &Layout, disk: &dyn Disk) -> Result<Self, OpenError> {
         Ok(Self {
-            connection: open::reader(&layout.payloads_db(), Database::Payloads)?,
+            connection: open::reader(&layout.payloads_db(), Database::Payloads, disk)?,
         })
     }
 
@@ -154,6 +155,7 @@ pub(super) fn destroy_erased(
     ledger: &mut Connection,
     payloads: &mut Connection,
     disk: &dyn Disk,
+    log: PathBuf,
 ) -> Result<bool, StoreError> {
     let open: Vec<Vec<u8>> = ledger
         .prepare_cached("SELECT payload FROM erased WHERE done = 0")
@@ -175,6 +177,9 @@ pub(super) fn destroy_erased(
     if busy != 0 {
         return Ok(false);
     }
+    // SQLite cuts the log and syncs nothing after it: until then a power failure brings the log back, and with it the key.
+    disk.sync_files(&[log])
+        .map_err(|error| StoreError::Io(error.to_string()))?;
     for id in &open {
         ledger
             .execute("UPDATE erased SET done = 1 WHERE payload = ?1", [id])

@@ -33,7 +33,7 @@ impl Reader {
     /// # Errors
     /// When it cannot be opened or is newer than this program.
     pub fn open(layout: Layout, disk: Arc<dyn Disk>) -> std::result::Result<Self, OpenError> {
-        let connection = open::reader(&layout.ledger_db(), Database::Ledger)?;
+        let connection = open::reader(&layout.ledger_db(), Database::Ledger, disk.as_ref())?;
         Ok(Self {
             layout,
             disk,
@@ -94,6 +94,15 @@ impl Reader {
         Ok(record.and_then(|bytes| bytes.try_into().ok().map(u64::from_be_bytes)))
     }
 
+    /// SHA-256 of the certificates and revocations that have an entry in the own ledger.
+    ///
+    /// # Errors
+    /// When the store fails or the record is damaged.
+    pub fn keys_told(&self) -> Result<Vec<[u8; 32]>> {
+        let record = read_record(&self.connection, Record::KeysTold)?;
+        Ok(record.unwrap_or_default().as_chunks().0.to_vec())
+    }
+
     /// Who goes on in place of the own ledger, if it was retired.
     ///
     /// # Errors
@@ -101,6 +110,15 @@ impl Reader {
     pub fn successor(&self) -> Result<Option<String>> {
         let record = read_record(&self.connection, Record::Retired)?;
         Ok(record.map(|name| String::from_utf8_lossy(&name).into_owned()))
+    }
+
+    /// The fork proof against this node's own ledger, if there is one: it signs nothing any more (R3).
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn own_fork(&self) -> Result<Option<String>> {
+        let record = read_record(&self.connection, Record::Forked)?;
+        Ok(record.map(|file| String::from_utf8_lossy(&file).into_owned()))
     }
 
     /// Size and note of the newest signed digest.
@@ -181,6 +199,15 @@ impl Reader {
     /// When the store fails or a row is damaged.
     pub fn rows(&self, table: Table, from: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
         read_rows(&self.connection, table, from, limit)
+    }
+
+    /// The row of exactly this key, its checksum checked.
+    ///
+    /// # Errors
+    /// When the store fails or the row is damaged.
+    pub fn row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let found = self.rows(table, key, 1)?.pop();
+        Ok(found.filter(|(at, _)| at == key).map(|(_, row)| row))
     }
 
     /// Erased payloads, as (commitment, index of the `erase` entry), each checked against its sum.
@@ -273,7 +300,9 @@ impl Reader {
         &self.connection
     }
 
-    pub(super) fn disk(&self) -> &dyn Disk {
+    /// The disk it is on.
+    #[must_use]
+    pub fn disk(&self) -> &dyn Disk {
         self.disk.as_ref()
     }
 }

@@ -1,28 +1,33 @@
 //! The way to the writer thread: requests in, durable answers out. The thread itself is [`work`]; nobody else changes a
 //! ledger.
 
+mod queue;
+pub mod step;
+mod taken;
+mod task;
+mod witness;
 mod work;
 
 use crate::store::Store;
 use belfry_protocol::engine::federation::members::Members;
+use belfry_protocol::engine::federation::witness::Logs;
 use belfry_protocol::engine::federation::{self, Engine};
 use belfry_protocol::engine::keys::OwnKeys;
 use belfry_protocol::engine::ledger::{Head, Ledger, Places, Refusal};
-use belfry_protocol::engine::store::Place;
+use belfry_protocol::engine::store::{Place, Record, Transaction};
 use belfry_protocol::entry::Batch;
 use belfry_protocol::entry::json::Json;
+use belfry_protocol::fork::ForkProof;
 use belfry_protocol::tlog::tile::TILE_WIDTH;
+use queue::{Queue, queue};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, oneshot, watch};
 use work::Work;
-
-/// Commands that wait at most; senders block beyond it.
-const QUEUE: usize = 1_024;
 
 /// What a caller wants.
 pub enum Request {
@@ -100,6 +105,24 @@ pub enum Failure {
 /// Called once, on the writer thread: it must not block.
 pub type Reply = Box<dyn FnOnce(Result<Answer, Failure>) + Send>;
 
+/// Makes keys on the writer thread, for a ledger that stands like this; `None` if it does not. It writes and syncs a few small
+/// files, as a commit does.
+pub type Renew = Box<dyn FnOnce(&Standing) -> Option<OwnKeys> + Send>;
+
+/// Where a ledger stands between two steps.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// Number of entries.
+    pub size: u64,
+    /// First size of a digest that a log key made now signs (R6); the phase, where none may be made.
+    pub from_size: Result<u64, String>,
+}
+
+/// Called once with how far a member is, on the writer thread: it must not block.
+type StatusReply = Box<dyn FnOnce(Option<federation::Status>) + Send>;
+
+pub use witness::{WitnessReply, WitnessRequest};
+
 /// Where a member's messages go. Called on the writer thread: it must not block.
 pub trait Outlet: Send {
     /// Something that may leave at once.
@@ -120,14 +143,20 @@ pub enum Machine {
 
 enum Command {
     Request(Request, Reply),
+    /// A checkpoint that came over HTTP.
+    Witness(WitnessRequest, WitnessReply),
+    /// The logs to cosign besides members' ledgers.
+    Logs(Box<Logs>),
     /// From the network.
     Message(Box<federation::Input>),
     /// How far a member is; nobody waits on it for ever.
-    Status(SyncSender<Option<federation::Status>>),
+    Status(StatusReply),
+    /// A fork proof against the own ledger.
+    OwnFork(Box<ForkProof>),
     /// Payloads without entries.
     DropPayloads(Vec<[u8; 32]>),
-    /// Keys of a new serial.
-    Renew(Box<OwnKeys>),
+    /// Makes keys of a new serial; see [`Writer::renew`].
+    Renew(Renew),
     /// The flusher has something to say; see [`Work::apply_flush`].
     Wake,
     Close,
@@ -203,7 +232,7 @@ const CROWDED_LOOK: Duration = Duration::from_millis(1);
 /// Sends requests to the writer thread.
 #[derive(Clone)]
 pub struct Writer {
-    queue: SyncSender<Command>,
+    queue: Queue,
     flushes: Flushes,
     crowded: Crowded,
     published: watch::Receiver<Published>,
@@ -216,13 +245,39 @@ impl Writer {
         machine: Machine,
         head: &Head,
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
-        let (queue, commands) = sync_channel(QUEUE);
+        let (writer, work) = Self::prepare(store, machine, head, queue(None))?;
+        let thread = std::thread::Builder::new()
+            .name("ledger-writer".to_owned())
+            .spawn(move || work.run())?;
+        Ok((writer, thread))
+    }
+
+    /// As [`Writer::start`], as a task of the runtime around; see [`Drive::Tasks`](crate::drive::Drive::Tasks).
+    pub fn start_as_task(
+        store: Store,
+        machine: Machine,
+        head: &Head,
+    ) -> std::io::Result<(Self, tokio::task::JoinHandle<()>)> {
+        let bell = Arc::new(Notify::new());
+        let queue = queue(Some(Arc::clone(&bell)));
+        let (writer, work) = Self::prepare(store, machine, head, queue)?;
+        Ok((writer, tokio::spawn(Box::pin(work.run_as_task(bell)))))
+    }
+
+    fn prepare(
+        mut store: Store,
+        machine: Machine,
+        head: &Head,
+        (queue, commands): (Queue, Receiver<Command>),
+    ) -> std::io::Result<(Self, Work)> {
+        let alone = matches!(machine, Machine::Alone(_));
+        let forked = is_forked(&mut store)?;
         let first = Published {
             size: head.size(),
             flushable: store.flushable(head).map_err(std::io::Error::other)?,
             flushed: head.flushed,
             signed: head.signed.unwrap_or(0),
-            appends: matches!(machine, Machine::Alone(_)),
+            appends: alone && !forked,
             ..Published::default()
         };
         let (publish, published) = watch::channel(first);
@@ -230,18 +285,13 @@ impl Writer {
         let crowded = Crowded::default();
         let channels = (commands, publish, flushes.clone(), crowded.clone());
         let work = Work::new(store, machine, channels);
-        let thread = std::thread::Builder::new()
-            .name("ledger-writer".to_owned())
-            .spawn(move || work.run())?;
-        Ok((
-            Self {
-                queue,
-                flushes,
-                crowded,
-                published,
-            },
-            thread,
-        ))
+        let writer = Self {
+            queue,
+            flushes,
+            crowded,
+            published,
+        };
+        Ok((writer, work))
     }
 
     /// Hands over a request; blocks while the queue is full, or towers do not keep up.
@@ -312,24 +362,56 @@ impl Writer {
         }
     }
 
+    /// Hands over a checkpoint that came over HTTP, unless the queue is full: then it is answered with
+    /// [`Failure::Busy`]. If the writer ends meanwhile, `reply` is dropped.
+    pub fn witness(&self, request: WitnessRequest, reply: WitnessReply) {
+        match self.queue.try_send(Command::Witness(request, reply)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(Command::Witness(_, reply))) => reply(Err(Failure::Busy)),
+            Err(_) => {}
+        }
+    }
+
+    /// Hands the engine the logs to cosign; blocks while the queue is full.
+    pub fn watch_logs(&self, logs: Logs) {
+        // A writer that ended cosigns nothing.
+        let _ = self.queue.send(Command::Logs(Box::new(logs)));
+    }
+
+    /// Hands the engine a fork proof against the own ledger, which it judges again; blocks while the queue is full.
+    pub fn own_fork(&self, proof: ForkProof) {
+        // A writer that ended signs nothing.
+        let _ = self.queue.send(Command::OwnFork(Box::new(proof)));
+    }
+
     /// Drops payloads that belong to no entry, by their commitments.
     pub fn drop_payloads(&self, ids: Vec<[u8; 32]>) {
         // A writer that ended leaves them to the next start.
         let _ = self.queue.send(Command::DropPayloads(ids));
     }
 
-    /// Hands the engine keys of a new serial; blocks while the queue is full.
-    pub fn renew(&self, keys: OwnKeys) {
+    /// Has keys of a new serial made between two steps, where nothing is appended and nothing signed; blocks while the queue is
+    /// full. If the writer ends meanwhile, `renew` is dropped.
+    pub fn renew(&self, renew: Renew) {
         // A writer that ended needs none.
-        let _ = self.queue.send(Command::Renew(Box::new(keys)));
+        let _ = self.queue.send(Command::Renew(renew));
     }
 
     /// How far a member of a federation is; `None` outside one, or when the writer ended.
     #[must_use]
     pub fn status(&self) -> Option<federation::Status> {
         let (answer, wait) = sync_channel(1);
-        self.queue.send(Command::Status(answer)).ok()?;
+        let reply: StatusReply = Box::new(move |status| drop(answer.send(status)));
+        self.queue.send(Command::Status(reply)).ok()?;
         wait.recv().ok().flatten()
+    }
+
+    /// As [`Writer::status`], for a task; `None` also while the queue is full.
+    pub async fn status_soon(&self) -> Option<federation::Status> {
+        let (answer, wait) = oneshot::channel();
+        let reply: StatusReply = Box::new(move |status| drop(answer.send(status)));
+        self.queue.try_send(Command::Status(reply)).ok()?;
+        wait.await.ok().flatten()
     }
 
     /// Asks the writer to finish what waits and stop.
@@ -348,6 +430,13 @@ impl Writer {
     pub fn published(&self) -> watch::Receiver<Published> {
         self.published.clone()
     }
+}
+
+/// Whether there is a fork proof against the own ledger.
+fn is_forked(store: &mut Store) -> std::io::Result<bool> {
+    let tx = store.begin_reading().map_err(std::io::Error::other)?;
+    let record = tx.record(Record::Forked).map_err(std::io::Error::other)?;
+    Ok(record.is_some())
 }
 
 fn refuse(command: Command) {

@@ -1,26 +1,25 @@
-//! The writer thread: it drains what waits, runs one engine step in one transaction, commits with one sync, and only
-//! then releases the promises (group commit). May not decide anything that the engine decides.
+//! The writer thread: it drains what waits into one step, and answers what became durable (group commit). May not decide
+//! anything that the engine decides.
 
+use super::step::{Inputs, Stepper};
+use super::taken::Taken;
 use super::{
-    Answer, Command, Crowded, Failure, Flush, Flushes, Machine, Published, Reply, Request, refuse,
+    Answer, Command, Crowded, Failure, Flush, Flushes, Machine, Published, Reply, Request,
+    Standing, StatusReply, refuse,
 };
 use crate::clock;
 use crate::exit::Code;
 use crate::store::Store;
 use belfry_protocol::engine::federation;
-use belfry_protocol::engine::keys::OwnKeys;
-use belfry_protocol::engine::ledger::{Free, Head, Input, Promise};
-use belfry_protocol::engine::store::{Place, StoreError, Transaction};
-use belfry_protocol::engine::{self, RequestId};
+use belfry_protocol::engine::federation::witness::Answer as WitnessAnswer;
+use belfry_protocol::engine::ledger::Input;
+use belfry_protocol::engine::store::{Place, StoreError};
+use belfry_protocol::fork::ForkProof;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// Commands in one step at most: bounds the time to the first answer.
-const INPUTS_PER_STEP: usize = 1_024;
-/// Bundle bytes in one step at most: bounds the size of a transaction.
-const BYTES_PER_STEP: usize = 8 << 20;
 /// Entries above the flushed index from which appends wait for the flusher (R10).
 const BACKLOG_LIMIT: u64 = 131_072;
 /// How long appends wait for the flusher before they are pushed back.
@@ -30,7 +29,7 @@ const CROWDED: usize = 256;
 /// Their bundle bytes.
 const CROWDED_BYTES: usize = 32 << 20;
 /// Appends that wait for towers at most, with those that were in the queue when callers began to wait.
-const PARKED: usize = 4 * super::QUEUE;
+const PARKED: usize = 4 * super::queue::QUEUE;
 /// Their bundle bytes at most.
 const PARKED_BYTES: usize = 256 << 20;
 /// How often a writer that waits for the flusher looks.
@@ -75,11 +74,9 @@ fn bundle_bytes(request: &Request) -> usize {
 
 /// The thread's state.
 pub(super) struct Work {
-    store: Store,
-    machine: Machine,
-    commands: Receiver<Command>,
+    stepper: Stepper,
+    pub(super) commands: Receiver<Command>,
     publish: watch::Sender<Published>,
-    start: Instant,
     /// What is in files, as the flusher says.
     flushes: Flushes,
     /// How long to wait for more callers before the next sync.
@@ -92,8 +89,10 @@ pub(super) struct Work {
     full_since: Option<Instant>,
     /// After a full disk: when the next flush may be tried.
     flush_not_before: Instant,
-    /// Certificates that the outlet was told of.
-    certificates: usize,
+    /// When the ledger last looked at its housekeeping.
+    last_tick: Instant,
+    /// A fork proof against the own ledger that no step has taken for good yet: it must survive a full disk.
+    own_fork: Option<Box<ForkProof>>,
 }
 
 /// Where commands come from, and what others see.
@@ -103,71 +102,6 @@ type Channels = (
     Flushes,
     Crowded,
 );
-
-/// What one step takes.
-#[derive(Default)]
-struct Taken {
-    inputs: Vec<Input>,
-    /// Mirrored ledgers of which more is in files.
-    mirrored: Vec<Flush>,
-    replies: BTreeMap<RequestId, Reply>,
-    bytes: usize,
-    close: bool,
-    messages: Vec<federation::Input>,
-    statuses: Vec<SyncSender<Option<federation::Status>>>,
-    renewed: Option<Box<OwnKeys>>,
-}
-
-impl Taken {
-    fn add(&mut self, request: Request, reply: Reply) {
-        let id = RequestId(self.inputs.len() as u64);
-        self.replies.insert(id, reply);
-        self.inputs.push(match request {
-            Request::Append(batch) => {
-                self.bytes += batch.bundle_len();
-                Input::Append { request: id, batch }
-            }
-            Request::Erase { index, payload } => Input::Erase {
-                request: id,
-                index,
-                payload,
-            },
-            Request::Retire { successor } => Input::Retire {
-                request: id,
-                successor,
-            },
-            Request::System { kind, body } => Input::System {
-                request: id,
-                kind,
-                body,
-            },
-        });
-    }
-
-    fn is_full(&self) -> bool {
-        self.close
-            || self.inputs.len() + self.messages.len() >= INPUTS_PER_STEP
-            || self.bytes >= BYTES_PER_STEP
-    }
-
-    fn fail(self, failure: &Failure) {
-        for (_, reply) in self.replies {
-            reply(Err(failure.clone()));
-        }
-    }
-}
-
-/// What a committed step leaves to be told.
-struct Done {
-    answers: Vec<(RequestId, Result<Answer, Failure>)>,
-    /// Erasures, as (request, index of the `erase` entry): answered when the keys are destroyed.
-    erased: Vec<(RequestId, u64)>,
-    head: Head,
-    flushable: u64,
-    acked: u64,
-    appends: bool,
-    took: Duration,
-}
 
 /// What the flusher did, as the engine takes it: the own ledger's by an input, the mirrored ledgers' (until they have an
 /// input of their own) by [`engine::flushed_mirror`] in the same transaction.
@@ -192,11 +126,9 @@ impl Work {
     ) -> Self {
         let now = Instant::now();
         Self {
-            store,
-            machine,
+            stepper: Stepper::new(store, machine),
             commands,
             publish,
-            start: now,
             flushes,
             gather: Duration::ZERO,
             parked: VecDeque::new(),
@@ -204,13 +136,13 @@ impl Work {
             crowded,
             full_since: None,
             flush_not_before: now,
-            certificates: 0,
+            last_tick: now,
+            own_fork: None,
         }
     }
 
     /// Runs until it is closed or nobody can send any more.
     pub(super) fn run(mut self) {
-        let mut last_tick = Instant::now();
         loop {
             let mut taken = Taken::default();
             self.unpark(&mut taken);
@@ -219,33 +151,45 @@ impl Work {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            self.apply_flush();
-            self.drain(&mut taken);
-            if last_tick.elapsed() >= TICK {
-                last_tick = Instant::now();
-                taken.inputs.push(Input::Tick);
-            }
-            if let (Some(keys), Machine::Member(engine, _)) =
-                (taken.renewed.take(), &mut self.machine)
-            {
-                engine.renew(*keys);
-            }
-            let close = taken.close;
-            let statuses = std::mem::take(&mut taken.statuses);
-            self.step(taken);
-            self.tell(statuses);
-            if close {
+            if !self.turn(taken) {
                 break;
             }
         }
+        self.end();
+    }
+
+    /// Takes what waits besides, and steps; `false` when it was closed.
+    pub(super) fn turn(&mut self, mut taken: Taken) -> bool {
+        self.apply_flush();
+        self.drain(&mut taken);
+        if self.last_tick.elapsed() >= TICK {
+            self.last_tick = Instant::now();
+            taken.inputs.push(Input::Tick);
+        }
+        self.renew(&mut taken);
+        if let (Some(logs), Some(engine)) = (taken.logs.take(), self.stepper.engine_mut()) {
+            engine.watch_logs(*logs);
+        }
+        self.take_own_fork(&mut taken);
+        let close = taken.close;
+        let statuses = std::mem::take(&mut taken.statuses);
+        if self.step(taken) {
+            self.own_fork = None;
+        }
+        self.tell(statuses);
+        !close
+    }
+
+    /// Refuses what nobody will do any more, and closes the store.
+    pub(super) fn end(mut self) {
         self.refuse_rest();
-        if let Err(error) = self.store.close() {
+        if let Err(error) = self.stepper.close() {
             tracing::warn!(%error, "the write-ahead log could not be copied at shutdown; the next start will do it");
         }
     }
 
     /// Adds a command to the next step.
-    fn take(&mut self, taken: &mut Taken, command: Command) {
+    pub(super) fn take(&mut self, taken: &mut Taken, command: Command) {
         match command {
             Command::Wake => {}
             Command::Close => taken.close = true,
@@ -253,10 +197,19 @@ impl Work {
                 taken.bytes += message_bytes(&input);
                 taken.messages.push(*input);
             }
+            Command::Witness(_, reply) if matches!(self.stepper.machine(), Machine::Alone(_)) => {
+                reply(Ok(WitnessAnswer::Unknown));
+            }
+            Command::Witness(asked, reply) => {
+                taken.bytes += asked.bytes();
+                taken.witnessing.add(asked, reply);
+            }
+            Command::OwnFork(proof) => self.own_fork = Some(proof),
+            Command::Logs(logs) => taken.logs = Some(logs),
             Command::Status(answer) => taken.statuses.push(answer),
-            Command::Renew(keys) => taken.renewed = Some(keys),
+            Command::Renew(renew) => taken.renewals.push(renew),
             Command::DropPayloads(ids) => {
-                if let Err(error) = self.store.drop_payloads(&ids) {
+                if let Err(error) = self.stepper.store_mut().drop_payloads(&ids) {
                     tracing::warn!(%error, "payloads without entries could not be dropped; the next start tries again");
                 }
             }
@@ -267,9 +220,35 @@ impl Work {
         }
     }
 
+    /// Makes the new keys that were asked for. What is taken into the step comes after their certificate's entry.
+    fn renew(&mut self, taken: &mut Taken) {
+        for renew in std::mem::take(&mut taken.renewals) {
+            let (size, signed) = {
+                let now = self.publish.borrow();
+                (now.size, (now.signed > 0).then_some(now.signed))
+            };
+            let from_size = self.stepper.next_from_size(clock::now(), size, signed);
+            if let Some(keys) = renew(&Standing { size, from_size }) {
+                // Before everything else: the range of the new key begins right after this entry.
+                taken.inputs.splice(0..0, self.stepper.renew(keys));
+            }
+        }
+    }
+
+    /// Adds the fork proof against the own ledger to every step until one is durable; before appends, which it refuses.
+    fn take_own_fork(&self, taken: &mut Taken) {
+        let Some(proof) = self.own_fork.clone() else {
+            return;
+        };
+        match self.stepper.machine() {
+            Machine::Alone(_) => taken.inputs.insert(0, Input::OwnFork(proof)),
+            Machine::Member(..) => taken.messages.push(federation::Input::OwnFork(proof)),
+        }
+    }
+
     /// Whether towers keep up with what is appended.
     fn has_room(&self) -> bool {
-        match &self.machine {
+        match self.stepper.machine() {
             Machine::Alone(_) => true,
             Machine::Member(engine, _) => {
                 let now = self.publish.borrow();
@@ -295,13 +274,13 @@ impl Work {
     }
 
     /// Takes what was parked, in its order, as far as there is room.
-    fn unpark(&mut self, taken: &mut Taken) {
+    pub(super) fn unpark(&mut self, taken: &mut Taken) {
         self.take_parked(taken);
         self.tell_crowd();
     }
 
     fn take_parked(&mut self, taken: &mut Taken) {
-        let Machine::Member(engine, _) = &self.machine else {
+        let Machine::Member(engine, _) = self.stepper.machine() else {
             return;
         };
         let now = self.publish.borrow();
@@ -377,24 +356,29 @@ impl Work {
 
     /// Runs one step to its end; `false` if the disk was full and nothing was changed.
     fn step(&mut self, mut taken: Taken) -> bool {
-        let alone = matches!(self.machine, Machine::Alone(_));
+        let alone = matches!(self.stepper.machine(), Machine::Alone(_));
         if taken.inputs.is_empty() && taken.mirrored.is_empty() && (alone || taken.close) {
             return true;
         }
         let inputs = std::mem::take(&mut taken.inputs);
         let mirrored = std::mem::take(&mut taken.mirrored);
-        let messages = std::mem::take(&mut taken.messages);
-        let (callers, bytes) = (taken.replies.len(), taken.bytes as u64);
+        let mut messages = std::mem::take(&mut taken.messages);
+        messages.extend(taken.witnessing.take_inputs());
+        let callers = taken.replies.len() + taken.witnessing.len();
+        let bytes = taken.bytes as u64;
         let destroy = inputs
             .iter()
             .any(|input| matches!(input, Input::Erase { .. } | Input::Tick));
-        let done = match self.commit(inputs, messages, mirrored) {
+        let inputs = Inputs {
+            inputs,
+            messages,
+            mirrored,
+        };
+        let done = match seed().and_then(|seed| self.stepper.commit(clock::now(), seed, inputs)) {
             Ok(done) => done,
             Err(StoreError::Full(why)) => {
                 tracing::error!(%why, "the disk is full; nothing was appended");
-                if let Machine::Member(engine, _) = &mut self.machine {
-                    engine.forget();
-                }
+                self.stepper.forget();
                 taken.fail(&Failure::Full(why));
                 return false;
             }
@@ -422,8 +406,11 @@ impl Work {
                 reply(answer);
             }
         }
+        for (id, answer) in done.witnessed {
+            taken.witnessing.answer(id, answer);
+        }
         // What was answered is durable; whatever fails from here on must not be told as if it were not.
-        let destroyed = match self.store.tidy(bytes + STEP_BYTES, destroy) {
+        let destroyed = match self.stepper.store_mut().tidy(bytes + STEP_BYTES, destroy) {
             Ok(destroyed) => destroyed,
             Err(StoreError::Full(why)) => {
                 tracing::error!(%why, "no room to copy the write-ahead log; trying again later");
@@ -445,113 +432,25 @@ impl Work {
         true
     }
 
-    /// One transaction: step, free outputs, commit, and only then the promises (R9).
-    fn commit(
-        &mut self,
-        inputs: Vec<Input>,
-        messages: Vec<federation::Input>,
-        mirrored: Vec<Flush>,
-    ) -> Result<Done, StoreError> {
-        let now = clock::now(self.start);
-        let mut tx = self.store.begin()?;
-        let (mut outbox, head, member) = match &mut self.machine {
-            Machine::Alone(ledger) => {
-                let (outbox, head) = ledger.step(now, &mut tx, inputs)?;
-                for flush in &mirrored {
-                    engine::flushed_mirror(&mut tx, &flush.origin, flush.through)?;
-                }
-                (outbox, head, None)
-            }
-            Machine::Member(engine, outlet) => {
-                let flushed = mirrored
-                    .into_iter()
-                    .map(|flush| federation::Input::MirrorFlushed {
-                        origin: flush.origin,
-                        through: flush.through,
-                    });
-                let own = inputs.into_iter().map(federation::Input::Ledger);
-                let all = flushed.chain(own).chain(messages).collect();
-                let mut outputs = engine.step(now, seed()?, &mut tx, all)?;
-                // Chains only grow, so their number tells whether one did.
-                let members = engine.members();
-                let known = (0..members.count()).map(|one| members.chain(one).len());
-                let known = known.sum();
-                if known != self.certificates {
-                    self.certificates = known;
-                    outlet.members(members);
-                }
-                // Prepares carry this step's entries: what belongs to them may not be lost once towers hold them (R10).
-                tx.commit_payloads()?;
-                for output in outputs.federation.take_free() {
-                    outlet.free(output);
-                }
-                let state = (engine.acked(), engine.may_append());
-                (
-                    outputs.ledger,
-                    outputs.head,
-                    Some((outputs.federation, state)),
-                )
-            }
-        };
-        let refused = outbox.take_free();
-        let began = Instant::now();
-        let committed = tx.commit()?;
-        let mut done = Done {
-            answers: Vec::new(),
-            erased: Vec::new(),
-            took: began.elapsed(),
-            flushable: self.store.flushable(&head)?,
-            acked: 0,
-            appends: true,
-            head,
-        };
-        if let (Some((outbox, state)), Machine::Member(_, outlet)) = (member, &mut self.machine) {
-            (done.acked, done.appends) = state;
-            for output in outbox.release(&committed) {
-                outlet.promise(output);
-            }
-        }
-        for promise in outbox.release(&committed) {
-            match promise {
-                Promise::Appended { request, places } => {
-                    done.answers.push((request, Ok(Answer::Appended(places))))
-                }
-                Promise::Retired { request, index } => {
-                    done.answers.push((request, Ok(Answer::Retired(index))))
-                }
-                Promise::Erased { request, index } => done.erased.push((request, index)),
-                Promise::Digest { .. } => {}
-            }
-        }
-        for Free::Refused { request, refusal } in refused {
-            done.answers.push((request, Err(refusal.into())));
-        }
-        Ok(done)
-    }
-
     /// How long to wait for a command: a member has retries and intervals to keep.
-    fn pause(&self, taken: &Taken) -> Duration {
+    pub(super) fn pause(&self, taken: &Taken) -> Duration {
         if !taken.inputs.is_empty() {
             return Duration::ZERO;
         }
-        match &self.machine {
+        match self.stepper.machine() {
             Machine::Alone(_) => TICK,
             Machine::Member(engine, _) if engine.is_preparing() => PREPARING_TICK,
             Machine::Member(..) => MEMBER_TICK,
         }
     }
 
-    fn tell(&mut self, statuses: Vec<SyncSender<Option<federation::Status>>>) {
+    fn tell(&mut self, statuses: Vec<StatusReply>) {
         if statuses.is_empty() {
             return;
         }
-        // Also on a full disk: then more than ever somebody wants to know.
-        let status = match (&self.machine, self.store.begin_reading()) {
-            (Machine::Member(engine, _), Ok(tx)) => engine.status(&tx).ok(),
-            _ => None,
-        };
+        let status = self.stepper.status();
         for answer in statuses {
-            let _ = answer.try_send(status.clone());
+            answer(status.clone());
         }
     }
 

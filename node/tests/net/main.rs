@@ -4,6 +4,7 @@
 
 #![allow(clippy::expect_used, reason = "a test's helpers may fail the test")]
 
+mod clocks;
 mod peers;
 mod quotas;
 mod relays;

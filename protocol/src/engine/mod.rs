@@ -27,6 +27,14 @@ pub struct Now {
     pub wall: TimeUs,
 }
 
+impl Now {
+    /// Wall time in whole seconds since 1970, as notes have it.
+    #[must_use]
+    pub fn wall_seconds(self) -> u64 {
+        u64::try_from(self.wall.seconds()).unwrap_or(0)
+    }
+}
+
 /// Names a request of the runtime, so that its answer finds the way back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RequestId(pub u64);

@@ -42,8 +42,20 @@ pub enum Record {
     StreamBlock,
     /// Clock bound in microseconds, if the floor must be raised before the next request: after a restore (R8).
     FloorDue,
+    /// Digests of the fork proofs that no `fork.seen` entry tells of yet, one after the other.
+    ForksOwed,
+    /// Digests of the fork proofs that adopted `fork.seen` entries tell of, one after the other: they are told once.
+    ForksTold,
+    /// SHA-256 of the own certificate and revocation notes that `key.…` entries tell of, one after the other: they are told once.
+    KeysTold,
+    /// The open window of acks, see [`super::federation`] (R13).
+    Window,
     /// Sizes before and after a fast-forward that no `restore` entry tells of yet (R3); empty when it does.
     Forwarded,
+    /// This node's own votes may be missing, so it casts none (R14); empty when they were read back.
+    VotesMissing,
+    /// The active epoch that no `genesis.active` entry tells of yet (R14); empty when it does.
+    ActiveOwed,
 }
 
 impl Record {
@@ -61,7 +73,13 @@ impl Record {
             Self::NonceFloor => "nonce-floor",
             Self::StreamBlock => "stream-block",
             Self::FloorDue => "floor-due",
+            Self::ForksOwed => "forks-owed",
+            Self::ForksTold => "forks-told",
+            Self::KeysTold => "keys-told",
+            Self::Window => "window",
             Self::Forwarded => "forwarded",
+            Self::VotesMissing => "votes-missing",
+            Self::ActiveOwed => "active-owed",
         }
     }
 }
@@ -79,19 +97,46 @@ pub enum Table {
     Streams,
     /// Nonces of single requests, by time and sender.
     Nonces,
-    /// Fork proofs, by their digest.
+    /// Fork proofs, by their digest: see [`super::federation::forks::ForkRow`].
     Forks,
+    /// Revocations of members' keys, by name and serial: see [`super::federation::revocations::RevocationRow`].
+    Revocations,
+    /// Digests that were not compared with what is held yet (R5), by ledger, size and root.
+    Claims,
+    /// The newest ack of each other tower (R5), by ledger and tower.
+    Heads,
+    /// Digests that no honest member signs (R5), by ledger and hash: see [`super::federation::forks::odd`].
+    Odd,
+    /// What a tower cosigned over HTTP, by origin.
+    Witness,
+    /// Acks that were given and received since the last `window` entry, by side and number (R13).
+    Window,
+    /// What this node voted (R14), by lineage, epoch, sort and round. In no backup: see [`crate::genesis::ceremony`].
+    Votes,
+    /// What is known of the vote on the next epoch, by epoch, sort and hash.
+    Genesis,
+    /// What made each epoch active, by epoch; kept for ever.
+    Manifests,
 }
 
 impl Table {
     /// All of them, for checks that go through everything.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 15] = [
         Self::Mirror,
         Self::Certificates,
         Self::Disks,
         Self::Streams,
         Self::Nonces,
         Self::Forks,
+        Self::Revocations,
+        Self::Claims,
+        Self::Heads,
+        Self::Odd,
+        Self::Witness,
+        Self::Window,
+        Self::Votes,
+        Self::Genesis,
+        Self::Manifests,
     ];
 
     /// Name in the store and in checksums.
@@ -103,7 +148,16 @@ impl Table {
             Self::Disks => "disks",
             Self::Streams => "streams",
             Self::Nonces => "nonces",
+            Self::Window => "window",
             Self::Forks => "forks",
+            Self::Revocations => "revocations",
+            Self::Claims => "claims",
+            Self::Heads => "heads",
+            Self::Odd => "odd",
+            Self::Witness => "witness",
+            Self::Votes => "votes",
+            Self::Genesis => "genesis",
+            Self::Manifests => "manifests",
         }
     }
 }

@@ -63,7 +63,7 @@ pub const KINDS: &[Kind] = &[
         name: "fork.seen",
         visibility: Visibility::Public,
         reserved: true,
-        schema: ANY,
+        schema: r#"{"type":"object","required":["accused","digest","larger","origin","smaller","type"],"additionalProperties":false,"properties":{"accused":{"type":"string"},"digest":{"type":"string","pattern":"^[0-9a-f]{64}$"},"file":{"type":"string"},"larger":{"type":"integer","minimum":0},"origin":{"type":"string"},"smaller":{"type":"integer","minimum":0},"type":{"enum":["origin","tower"]}}}"#,
     },
     Kind {
         name: "genesis.vote",
@@ -76,6 +76,30 @@ pub const KINDS: &[Kind] = &[
         visibility: Visibility::Public,
         reserved: true,
         schema: ANY,
+    },
+    Kind {
+        name: "genesis.evidence",
+        visibility: Visibility::Public,
+        reserved: true,
+        schema: r#"{"type":"object","required":["certificates","first","format","second"],"additionalProperties":false,"properties":{"certificates":{"type":"array","items":{"type":"string"}},"first":{"type":"string"},"format":{"type":"string"},"second":{"type":"string"}}}"#,
+    },
+    Kind {
+        name: "genesis.proposed",
+        visibility: Visibility::Public,
+        reserved: true,
+        schema: r#"{"type":"object","required":["note"],"additionalProperties":false,"properties":{"note":{"type":"string"}}}"#,
+    },
+    Kind {
+        name: "genesis.refused",
+        visibility: Visibility::Public,
+        reserved: true,
+        schema: r#"{"type":"object","required":["note"],"additionalProperties":false,"properties":{"note":{"type":"string"}}}"#,
+    },
+    Kind {
+        name: "genesis.withdrawn",
+        visibility: Visibility::Public,
+        reserved: true,
+        schema: r#"{"type":"object","required":["note"],"additionalProperties":false,"properties":{"note":{"type":"string"}}}"#,
     },
     Kind {
         name: "log.line",
@@ -111,7 +135,7 @@ pub const KINDS: &[Kind] = &[
         name: "window",
         visibility: Visibility::Public,
         reserved: true,
-        schema: ANY,
+        schema: r##"{"type":"object","required":["acks_given","acks_received","began","clock","counted_since","ended","errors","incarnation","observed_by","replays"],"additionalProperties":false,"$defs":{"acks":{"type":"object","required":["count","left_out","root"],"additionalProperties":false,"properties":{"count":{"type":"integer","minimum":0},"left_out":{"type":"integer","minimum":0},"root":{"type":"string","pattern":"^[0-9a-f]{64}$"}}},"counts":{"type":"object","additionalProperties":{"type":"integer","minimum":1}},"verdict":{"enum":["ok","undetermined","violated"]}},"properties":{"acks_given":{"$ref":"#/$defs/acks"},"acks_received":{"$ref":"#/$defs/acks"},"attachment":{"type":"string","pattern":"^[0-9a-f]{64}$"},"began":{"type":"string"},"clock":{"type":"object","required":["bound_us","peers","verdict","wall_steps"],"additionalProperties":false,"properties":{"bound_us":{"type":"integer","minimum":1},"hi_us":{"type":"integer"},"lo_us":{"type":"integer"},"peers":{"type":"array","items":{"type":"object","required":["n","name","steps","verdict"],"additionalProperties":false,"properties":{"hi_us":{"type":"integer"},"lo_us":{"type":"integer"},"min_rtt_us":{"type":"integer","minimum":0},"n":{"type":"integer","minimum":0},"name":{"type":"string"},"steps":{"type":"integer","minimum":0},"verdict":{"$ref":"#/$defs/verdict"}}}},"verdict":{"$ref":"#/$defs/verdict"},"wall_steps":{"type":"integer","minimum":0}}},"counted_since":{"type":"string"},"ended":{"type":"string"},"errors":{"$ref":"#/$defs/counts"},"incarnation":{"type":"integer","minimum":1},"observed_by":{"type":"string"},"replays":{"$ref":"#/$defs/counts"}}}"##,
     },
 ];
 

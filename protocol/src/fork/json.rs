@@ -8,8 +8,9 @@ use serde::Deserialize;
 /// Value of the member `format`.
 pub const FORK_FORMAT: &str = "belfry-fork/v1";
 
-/// Most bytes of the file: two notes, 64 nodes and a long certificate chain.
-pub const MAX_FORK_BYTES: usize = 262_144;
+/// Most bytes of the file: two notes, 64 nodes and the longest chain of a node with the longest name, so that nobody is out of
+/// a proof's reach.
+pub const MAX_FORK_BYTES: usize = 786_432;
 
 /// The members as they stand in the file; the bound on the bytes bounds them too.
 #[derive(Deserialize)]
@@ -34,7 +35,7 @@ impl ForkProof {
     /// [`ForkError`] for anything but the canonical form.
     pub fn parse(bytes: &[u8]) -> Result<Self, ForkError> {
         if bytes.len() > MAX_FORK_BYTES {
-            return Err(ForkError::Malformed("it is larger than 262,144 bytes"));
+            return Err(ForkError::Malformed("it is larger than 786,432 bytes"));
         }
         let members: Members = serde_json::from_slice(bytes)
             .map_err(|_| ForkError::Malformed("it is not JSON with exactly the known members"))?;

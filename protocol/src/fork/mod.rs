@@ -120,7 +120,7 @@ impl ForkProof {
             certificates,
         };
         if proof.to_json().len() > MAX_FORK_BYTES {
-            return Err(ForkError::Malformed("it is larger than 262,144 bytes"));
+            return Err(ForkError::Malformed("it is larger than 786,432 bytes"));
         }
         Ok(proof)
     }
@@ -161,6 +161,14 @@ impl ForkProof {
     /// None in a proof that was built or parsed; the form is checked there.
     pub fn origin(&self) -> Result<String, ForkError> {
         Ok(read(&self.smaller)?.origin)
+    }
+
+    /// Sizes of the smaller and of the larger checkpoint.
+    ///
+    /// # Errors
+    /// As [`ForkProof::origin`].
+    pub fn sizes(&self) -> Result<(u64, u64), ForkError> {
+        Ok((read(&self.smaller)?.size, read(&self.larger)?.size))
     }
 
     /// SHA-256 of the canonical file, by which the same proof is recognised.

@@ -22,12 +22,17 @@ impl Manifest {
     /// # Errors
     /// [`ManifestError`] for the first rule that is broken.
     pub fn check(&self) -> Result<(), ManifestError> {
+        self.check_within(usize::MAX)
+    }
+
+    /// [`Manifest::check`] of one that was read from a file of so many bytes: it is no longer than that.
+    pub(crate) fn check_within(&self, file_bytes: usize) -> Result<(), ManifestError> {
         self.check_head()?;
         self.check_numbers()?;
         self.check_members()?;
         self.check_quorums()?;
         // Last, so that a broken limit of one member is named first.
-        if self.to_json().len() > MAX_MANIFEST_BYTES {
+        if file_bytes > MAX_MANIFEST_BYTES && self.to_json().len() > MAX_MANIFEST_BYTES {
             return Err(ManifestError::TooLarge {
                 what: "manifest",
                 limit: MAX_MANIFEST_BYTES,

@@ -3,9 +3,10 @@
 use super::error::shown;
 use super::{Limits, MANIFEST_FORMAT, Manifest, ManifestError, Member, Version};
 use crate::entry::json::Json;
-use crate::note::VerifierKey;
 use crate::note::text::decimal;
+use crate::note::{NoteError, VerifierKey};
 use crate::tlog::hash::Hash;
+use std::collections::BTreeMap;
 
 const FACTORY: &str = "factory";
 const TOWER: &str = "tower";
@@ -18,7 +19,7 @@ impl Manifest {
         String::from_utf8(bytes).unwrap_or_default() // it is UTF-8: it was made from strings
     }
 
-    fn to_value(&self) -> Json {
+    pub(crate) fn to_value(&self) -> Json {
         let (oldest, newest) = self.protocol;
         let version = |(major, minor): Version| Json::text(format!("{major}.{minor}"));
         let limits = [
@@ -64,7 +65,12 @@ impl Manifest {
     }
 
     /// Reads the fields; neither the rules nor the spelling are checked.
-    pub(super) fn from_value(value: Json) -> Result<Self, ManifestError> {
+    pub(crate) fn from_value(value: Json) -> Result<Self, ManifestError> {
+        Self::from_value_with(value, &mut KeyTexts::default())
+    }
+
+    /// [`Manifest::from_value`] with keys that were read before.
+    pub(crate) fn from_value_with(value: Json, keys: &mut KeyTexts) -> Result<Self, ManifestError> {
         let mut fields = Fields::new("manifest".to_owned(), value)?;
         if fields.text("format")? != MANIFEST_FORMAT {
             return Err(fields.bad("format", "is not belfry-manifest/v1; use a newer Belfry"));
@@ -90,7 +96,7 @@ impl Manifest {
         let recovery_keys = recovery_keys.collect::<Result<_, _>>()?;
         let members = (1..).zip(fields.list("members")?);
         let members = members
-            .map(|(number, value)| Member::from_value(number, value))
+            .map(|(number, value)| Member::from_value(number, value, keys))
             .collect::<Result<_, _>>()?;
         let manifest = Self {
             federation: fields.text("federation")?,
@@ -139,7 +145,7 @@ impl Member {
         Json::object(fields.into_iter().chain(http))
     }
 
-    fn from_value(number: usize, value: Json) -> Result<Self, ManifestError> {
+    fn from_value(number: usize, value: Json, keys: &mut KeyTexts) -> Result<Self, ManifestError> {
         let mut fields = Fields::new(format!("entry {number} of the members"), value)?;
         let name = fields.text("name")?;
         fields.place = format!("{} ({:?})", fields.place, shown(&name));
@@ -149,7 +155,8 @@ impl Member {
         if roles.len() != usize::from(factory) + usize::from(tower) {
             return Err(fields.bad("roles", "may hold factory and tower, each once"));
         }
-        let identity = VerifierKey::parse(&fields.text("identity")?)
+        let identity = keys
+            .parse(&fields.text("identity")?)
             .map_err(|_| fields.bad("identity", "is not a verifier key (name+id+key)"))?;
         let addresses = fields.list("addresses")?.into_iter().map(into_text);
         let addresses = addresses
@@ -176,6 +183,28 @@ impl Member {
             http,
             certificate_head,
         })
+    }
+}
+
+/// Verifier keys by their text: in a chain of manifests the same ones come again and again, and each costs a point of the
+/// curve.
+#[derive(Debug, Default)]
+pub(crate) struct KeyTexts(BTreeMap<String, VerifierKey>);
+
+/// Most keys that are remembered: some manifests of the most members. Beyond it, all are forgotten.
+const KEY_TEXTS_MAX: usize = 1_024;
+
+impl KeyTexts {
+    fn parse(&mut self, text: &str) -> Result<VerifierKey, NoteError> {
+        if let Some(known) = self.0.get(text) {
+            return Ok(known.clone());
+        }
+        let key = VerifierKey::parse(text)?;
+        if self.0.len() >= KEY_TEXTS_MAX {
+            self.0.clear();
+        }
+        self.0.insert(text.to_owned(), key.clone());
+        Ok(key)
     }
 }
 

@@ -58,7 +58,35 @@ pub fn policy(
     origin: &str,
     chain_of: impl Fn(&str) -> Option<Vec<Certificate>>,
 ) -> Result<Policy, DerivedPolicyError> {
-    derive(federation, origin, chain_of).map(|(policy, _)| policy)
+    derive(federation, origin, chain_of, COUNTED_SERIALS).map(|(policy, _)| policy)
+}
+
+/// What a policy is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PolicySpan {
+    /// Not valid later than this, in seconds since 1970: keys that are renewed early outdate a policy after their overlap.
+    pub until_seconds: u64,
+    /// All serials of each tower instead of the two newest, for receipts of any age. They still count as one tower.
+    pub every_serial: bool,
+}
+
+/// [`policy_text`] for a span of time.
+///
+/// # Errors
+/// [`DerivedPolicyError`].
+pub fn policy_text_for(
+    federation: &Federation,
+    origin: &str,
+    chain_of: impl Fn(&str) -> Option<Vec<Certificate>>,
+    span: PolicySpan,
+) -> Result<String, DerivedPolicyError> {
+    let counted = match span.every_serial {
+        true => usize::MAX,
+        false => COUNTED_SERIALS,
+    };
+    let (policy, until_seconds) = derive(federation, origin, chain_of, counted)?;
+    let until_seconds = until_seconds.min(span.until_seconds);
+    Ok(text_of(federation, origin, &policy, until_seconds))
 }
 
 /// [`policy`] as a file, with comments that say what it was derived from and until when it is valid (R6).
@@ -72,12 +100,16 @@ pub fn policy_text(
     origin: &str,
     chain_of: impl Fn(&str) -> Option<Vec<Certificate>>,
 ) -> Result<String, DerivedPolicyError> {
-    let (policy, valid_until_seconds) = derive(federation, origin, chain_of)?;
-    Ok(format!(
-        "# origin {origin}\n# federation {}\n# epoch {}\n# valid until {valid_until_seconds}\n{policy}",
+    let (policy, until_seconds) = derive(federation, origin, chain_of, COUNTED_SERIALS)?;
+    Ok(text_of(federation, origin, &policy, until_seconds))
+}
+
+fn text_of(federation: &Federation, origin: &str, policy: &Policy, until_seconds: u64) -> String {
+    format!(
+        "# origin {origin}\n# federation {}\n# epoch {}\n# valid until {until_seconds}\n{policy}",
         federation.id(),
         federation.manifest().epoch,
-    ))
+    )
 }
 
 /// The policy, and the second since 1970 from which it is no longer valid.
@@ -85,6 +117,7 @@ fn derive(
     federation: &Federation,
     origin: &str,
     chain_of: impl Fn(&str) -> Option<Vec<Certificate>>,
+    counted: usize,
 ) -> Result<(Policy, u64), DerivedPolicyError> {
     if federation.member(origin).is_none() {
         return Err(DerivedPolicyError::UnknownOrigin(origin.to_owned()));
@@ -108,7 +141,7 @@ fn derive(
             &mut policy,
             tower,
             &chain,
-            federation.manifest().mirroring,
+            (federation.manifest().mirroring, counted),
         )?);
     }
     if standing.is_empty() {
@@ -153,7 +186,7 @@ fn add_tower(
     policy: &mut Policy,
     tower: &Member,
     chain: &[Certificate],
-    mirroring: bool,
+    (mirroring, counted): (bool, usize),
 ) -> Result<String, PolicyProblem> {
     let key_of = |certificate: &Certificate| -> VerifierKey {
         if mirroring {
@@ -162,7 +195,7 @@ fn add_tower(
             certificate.ack.clone()
         }
     };
-    let counted = &chain[chain.len().saturating_sub(COUNTED_SERIALS)..];
+    let counted = &chain[chain.len().saturating_sub(counted)..];
     if let [only] = counted {
         let key = key_of(only);
         let name = key.name().to_owned();

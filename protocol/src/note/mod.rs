@@ -2,6 +2,7 @@
 //! May not create keys from randomness, read a clock, or decide which keys are to be trusted.
 
 mod error;
+pub mod memo;
 mod message;
 #[cfg(feature = "ml-dsa")]
 mod mldsa;

@@ -4,7 +4,8 @@
 use super::message::{check_timestamp, cosignature_message};
 use super::name::is_signer_name;
 use super::signed::check_text;
-use super::{Algorithm, MAX_VKEY_BYTES, NoteError, SignatureLine, SignedNote, VerifierKey};
+use super::verifier::is_right;
+use super::{Algorithm, MAX_VKEY_BYTES, NoteError, SignatureLine, SignedNote, VerifierKey, memo};
 use crate::checkpoint::Checkpoint;
 use ed25519_dalek::Signer as _;
 use std::fmt;
@@ -23,7 +24,8 @@ pub struct SigningKey {
 enum Secret {
     Ed25519(Box<ed25519_dalek::SigningKey>),
     #[cfg(feature = "ml-dsa")]
-    MlDsa44(Box<super::mldsa::SecretKey>),
+    /// Shared, because its expanded form has 30 KB.
+    MlDsa44(std::sync::Arc<super::mldsa::SecretKey>),
 }
 
 impl SigningKey {
@@ -46,7 +48,7 @@ impl SigningKey {
             }
             #[cfg(feature = "ml-dsa")]
             Algorithm::MlDsa44 => {
-                let key = Box::new(super::mldsa::SecretKey::new(&seed));
+                let key = std::sync::Arc::new(super::mldsa::SecretKey::new(&seed));
                 let public_key = key.public_key();
                 (Secret::MlDsa44(key), public_key)
             }
@@ -158,9 +160,7 @@ impl SigningKey {
     pub fn sign_note(&self, text: &str) -> Result<SignatureLine, NoteError> {
         check_text(text)?;
         match (&self.secret, self.verifier.algorithm()) {
-            (Secret::Ed25519(key), Algorithm::Ed25519) => {
-                self.line(key.sign(text.as_bytes()).to_bytes().to_vec())
-            }
+            (Secret::Ed25519(key), Algorithm::Ed25519) => self.line(sign(key, text.as_bytes())),
             #[cfg(feature = "ml-dsa")]
             (Secret::MlDsa44(key), _) => {
                 let message = super::mldsa::checkpoint_message(self.name(), 0, text)
@@ -197,10 +197,10 @@ impl SigningKey {
             return Err(NoteError::Note("only a checkpoint can be cosigned"));
         }
         let signature = match (&self.secret, self.verifier.algorithm()) {
-            (Secret::Ed25519(key), Algorithm::CosignatureV1) => key
-                .sign(&cosignature_message(checkpoint_text, timestamp_seconds))
-                .to_bytes()
-                .to_vec(),
+            (Secret::Ed25519(key), Algorithm::CosignatureV1) => sign(
+                key,
+                &cosignature_message(checkpoint_text, timestamp_seconds),
+            ),
             #[cfg(feature = "ml-dsa")]
             (Secret::MlDsa44(key), _) => {
                 let message = super::mldsa::checkpoint_message(
@@ -224,7 +224,7 @@ impl SigningKey {
     /// [`NoteError::WrongUse`] if the algorithm refuses the message.
     pub fn sign_bytes(&self, message: &[u8]) -> Result<Vec<u8>, NoteError> {
         match &self.secret {
-            Secret::Ed25519(key) => Ok(key.sign(message).to_bytes().to_vec()),
+            Secret::Ed25519(key) => Ok(sign(key, message)),
             #[cfg(feature = "ml-dsa")]
             Secret::MlDsa44(key) => key.sign(message),
         }
@@ -234,6 +234,15 @@ impl SigningKey {
     pub(crate) fn line(&self, signature: Vec<u8>) -> Result<SignatureLine, NoteError> {
         SignatureLine::new(self.name(), self.verifier.key_id(), signature)
     }
+}
+
+fn sign(key: &ed25519_dalek::SigningKey, message: &[u8]) -> Vec<u8> {
+    let signature = key.sign(message).to_bytes();
+    let public = key.as_ref();
+    memo::made(public.as_bytes(), message, &signature, || {
+        is_right(public, message, &signature)
+    });
+    signature.to_vec()
 }
 
 /// Shows the public half only.

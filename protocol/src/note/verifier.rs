@@ -2,7 +2,7 @@
 //! May not accept a key with which anybody could forge.
 
 use super::message::{MAX_TIMESTAMP_SECONDS, cosignature_message};
-use super::{NoteError, is_foreign_name};
+use super::{NoteError, is_foreign_name, memo};
 use crate::tlog::hash::sha256_parts;
 use ed25519_dalek::{Signature, VerifyingKey};
 use std::fmt;
@@ -34,6 +34,12 @@ impl Algorithm {
         }
     }
 
+    /// Whether cosignatures of this type can cover subtrees: only those of type 0x06.
+    #[must_use]
+    pub fn signs_subtrees(self) -> bool {
+        self.byte() == 0x06
+    }
+
     /// The algorithm for a type byte.
     ///
     /// # Errors
@@ -56,13 +62,16 @@ pub struct VerifierKey {
     algorithm: Algorithm,
     bytes: Vec<u8>,
     key: PublicKey,
+    /// As [`VerifierKey::key_id`] says: asked for with every line of every note.
+    key_id: u32,
 }
 
 #[derive(Clone)]
 enum PublicKey {
     Ed25519(VerifyingKey),
     #[cfg(feature = "ml-dsa")]
-    MlDsa44(Box<super::mldsa::PublicKey>),
+    /// Shared, because its expanded form has 20 KB.
+    MlDsa44(std::sync::Arc<super::mldsa::PublicKey>),
 }
 
 impl VerifierKey {
@@ -78,18 +87,22 @@ impl VerifierKey {
         }
         let key = match algorithm {
             Algorithm::Ed25519 | Algorithm::CosignatureV1 => {
-                PublicKey::Ed25519(checked_point(public_key)?)
+                let bytes = public_key
+                    .try_into()
+                    .map_err(|_| NoteError::Key("an Ed25519 key has 32 bytes"))?;
+                PublicKey::Ed25519(memo::point(bytes, || checked_point(bytes))?)
             }
             #[cfg(feature = "ml-dsa")]
-            Algorithm::MlDsa44 => {
-                PublicKey::MlDsa44(Box::new(super::mldsa::PublicKey::new(public_key)?))
-            }
+            Algorithm::MlDsa44 => PublicKey::MlDsa44(std::sync::Arc::new(
+                super::mldsa::PublicKey::new(public_key)?,
+            )),
         };
         let made = Self {
             name: name.to_owned(),
             algorithm,
             bytes: public_key.to_vec(),
             key,
+            key_id: key_id_of(name, algorithm, public_key),
         };
         // `+`, eight digits, `+` and base64 of type and key: what prints must parse.
         if name.len() + 10 + (1 + public_key.len()).div_ceil(3) * 4 > MAX_VKEY_BYTES {
@@ -155,14 +168,7 @@ impl VerifierKey {
     /// First four bytes of SHA-256(name ‖ LF ‖ type ‖ public key), big-endian.
     #[must_use]
     pub fn key_id(&self) -> u32 {
-        let hash = sha256_parts(&[
-            self.name.as_bytes(),
-            b"\n",
-            &[self.algorithm.byte()],
-            &self.bytes,
-        ]);
-        let [a, b, c, d, ..] = *hash.as_bytes();
-        u32::from_be_bytes([a, b, c, d])
+        self.key_id
     }
 
     /// The key id as eight lower-case hexadecimal digits.
@@ -197,12 +203,26 @@ impl VerifierKey {
     #[must_use]
     pub fn verify_bytes(&self, message: &[u8], signature: &[u8]) -> bool {
         match &self.key {
-            PublicKey::Ed25519(key) => Signature::from_slice(signature)
-                .is_ok_and(|signature| key.verify_strict(message, &signature).is_ok()),
+            PublicKey::Ed25519(key) => signature.try_into().is_ok_and(|signature| {
+                let check = || is_right(key, message, signature);
+                memo::verdict(key.as_bytes(), message, signature, check)
+            }),
             #[cfg(feature = "ml-dsa")]
             PublicKey::MlDsa44(key) => key.verify(message, signature),
         }
     }
+}
+
+fn key_id_of(name: &str, algorithm: Algorithm, public_key: &[u8]) -> u32 {
+    let hash = sha256_parts(&[name.as_bytes(), b"\n", &[algorithm.byte()], public_key]);
+    let [a, b, c, d, ..] = *hash.as_bytes();
+    u32::from_be_bytes([a, b, c, d])
+}
+
+/// The check itself.
+pub(super) fn is_right(key: &VerifyingKey, message: &[u8], signature: &[u8; 64]) -> bool {
+    key.verify_strict(message, &Signature::from_bytes(signature))
+        .is_ok()
 }
 
 /// Splits `u64 time ‖ signature`; `None` for a time above 2^63 - 1.
@@ -213,10 +233,7 @@ fn split_time(signature: &[u8]) -> Option<(u64, &[u8])> {
 }
 
 /// A point that is canonical and not of small order.
-fn checked_point(bytes: &[u8]) -> Result<VerifyingKey, NoteError> {
-    let bytes: &[u8; 32] = bytes
-        .try_into()
-        .map_err(|_| NoteError::Key("an Ed25519 key has 32 bytes"))?;
+fn checked_point(bytes: &[u8; 32]) -> Result<VerifyingKey, NoteError> {
     let key =
         VerifyingKey::from_bytes(bytes).map_err(|_| NoteError::Key("not a point of Ed25519"))?;
     if key.is_weak() {

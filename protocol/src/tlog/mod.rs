@@ -5,6 +5,7 @@ pub mod bounded;
 pub mod bundle;
 pub mod compact;
 pub mod hash;
+pub mod memory;
 pub mod proof;
 pub mod tile;
 pub mod verify;

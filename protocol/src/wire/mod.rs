@@ -9,6 +9,7 @@
 
 mod bounded;
 mod bytes;
+pub mod clock;
 pub mod codec;
 pub mod envelope;
 pub mod frame;

@@ -3,6 +3,7 @@
 
 use super::codec::{Bytes, Decode, Encode, List, Text};
 use super::header::MemberId;
+use crate::fork::MAX_FORK_BYTES;
 use crate::tlog::hash::Hash;
 
 /// Longest note in a body: a digest with the lines of 64 towers.
@@ -46,13 +47,27 @@ pub enum Kind {
     KnownChains = 13,
     /// Plain, [`Chains`].
     Chains = 14,
+    /// Envelope, [`KnownForks`].
+    KnownForks = 15,
+    /// Plain, [`Forks`].
+    Forks = 16,
+    /// Envelope, [`GetProof`].
+    GetProof = 17,
+    /// Plain, [`ProofNodes`].
+    ProofNodes = 18,
+    /// Plain: a fork proof as its file has it, by gossip.
+    Fork = 19,
+    /// Envelope, [`KnownRevocations`].
+    KnownRevocations = 30,
+    /// Plain, [`Revocations`], as an answer or by gossip.
+    Revocations = 31,
 }
 
 impl Kind {
     /// The kind with this number.
     #[must_use]
     pub fn from_number(number: u16) -> Option<Self> {
-        const ALL: [Kind; 14] = [
+        const ALL: [Kind; 21] = [
             Kind::Prepare,
             Kind::Prepared,
             Kind::Refused,
@@ -67,6 +82,13 @@ impl Kind {
             Kind::Heads,
             Kind::KnownChains,
             Kind::Chains,
+            Kind::KnownForks,
+            Kind::Forks,
+            Kind::GetProof,
+            Kind::ProofNodes,
+            Kind::Fork,
+            Kind::KnownRevocations,
+            Kind::Revocations,
         ];
         ALL.into_iter().find(|kind| kind.number() == number)
     }
@@ -158,6 +180,8 @@ pub enum Reason {
     Bad,
     /// Its kind, or the version of its frame, is not known here; nothing of it was read.
     Unknown,
+    /// The tower's own clock is proven wrong, or just stepped: it acks nothing (R4).
+    Clock,
 }
 
 impl Reason {
@@ -176,6 +200,9 @@ impl Reason {
             Self::NotYours => "it is no tower of this ledger",
             Self::Bad => "it cannot read the message",
             Self::Unknown => "it does not know this version or kind of message",
+            Self::Clock => {
+                "its clock is proven wrong, or just stepped; it acks again once that is mended"
+            }
         }
     }
 }
@@ -340,4 +367,84 @@ pub struct ChainOf {
 pub struct Chains {
     /// Whole chains.
     pub chains: List<ChainOf, MAX_MEMBERS>,
+}
+
+/// A serial that was revoked.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct RevokedKey {
+    /// The member.
+    pub name: Text<200>,
+    /// Its serial.
+    pub serial: u64,
+}
+
+/// Most revocations in one message: with the longest notes it fits what gossip carries.
+pub const MAX_REVOCATIONS: usize = 64;
+
+/// "Which revocations do you know, except these?" (R6)
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct KnownRevocations {
+    /// Revocations that the asker has.
+    pub keys: List<RevokedKey, MAX_REVOCATIONS>,
+}
+
+/// Revocation notes: the answer to [`KnownRevocations`], not all of them if that would be too many at once; or news.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Revocations {
+    /// Notes.
+    pub notes: List<Bytes<MAX_CERTIFICATE_BYTES>, MAX_REVOCATIONS>,
+}
+
+/// Whose two signatures a fork proof is about (R5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub enum Signer {
+    /// A log.
+    Origin,
+    /// A tower.
+    Tower,
+}
+
+/// Somebody whom a fork proof accuses.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Accused {
+    /// As what.
+    pub signer: Signer,
+    /// The member.
+    pub name: Text<200>,
+}
+
+/// "Against whom do you have a fork proof, except these?" (R5)
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct KnownForks {
+    /// Everybody against whom the asker has one.
+    pub accused: List<Accused, { 2 * MAX_MEMBERS }>,
+}
+
+/// Most fork proofs in one answer: each may be as long as its file, and an answer is one frame.
+pub const MAX_FORKS: usize = 16;
+
+/// Answer to [`KnownForks`]: one proof against each other accused; not all of them if that would be too much at once.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Forks {
+    /// Fork proofs as their files have them.
+    pub proofs: List<Bytes<MAX_FORK_BYTES>, MAX_FORKS>,
+}
+
+/// "Show that the tree of `smaller` entries grew into that of `larger`": for a digest that cannot be compared yet (R5).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct GetProof {
+    /// The ledger.
+    pub origin: Text<200>,
+    /// Size of the smaller tree, at least 1.
+    pub smaller: u64,
+    /// Size of the larger tree.
+    pub larger: u64,
+}
+
+/// Answer to [`GetProof`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct ProofNodes {
+    /// SUBPROOF(smaller, D\[larger\], false), always with its starting node, of the tree that is held here; empty if it is
+    /// not held.
+    pub nodes: List<Hash, 64>,
 }

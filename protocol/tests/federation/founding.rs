@@ -3,7 +3,7 @@
 use belfry_protocol::cert::{Certificate, Scope, certificate_hash};
 use belfry_protocol::engine::keys::{LogKeys, OwnKeys, Serial};
 use belfry_protocol::manifest::{Founded, Limits, Manifest, Member, SignedManifest, signing_text};
-use belfry_protocol::note::{SignedNote, SigningKey};
+use belfry_protocol::note::{Algorithm, SignedNote, SigningKey};
 use belfry_protocol::tlog::hash::{sha256, sha256_parts};
 
 /// When everything begins, in seconds since 1970.
@@ -27,7 +27,7 @@ pub(crate) fn peer_id(name: &str) -> String {
 }
 
 /// The keys of a serial: log, envelope, ack, mirror.
-fn keys(name: &str, serial: u64) -> [SigningKey; 4] {
+pub(crate) fn keys(name: &str, serial: u64) -> [SigningKey; 4] {
     let seed = |what: &str| match serial {
         1 => seed(name, what),
         more => seed(name, &format!("{what}/{more}")),
@@ -39,6 +39,11 @@ fn keys(name: &str, serial: u64) -> [SigningKey; 4] {
         SigningKey::cosigner(name, seed("ack")).unwrap(),
         SigningKey::cosigner(&format!("{name}/mirror"), seed("mirror")).unwrap(),
     ]
+}
+
+/// When the certificate of a serial ends: each 90 days after the one before.
+fn end_of(serial: u64) -> u64 {
+    START + serial * 90 * 86_400
 }
 
 fn certificate(
@@ -54,7 +59,7 @@ fn certificate(
         serial,
         previous: before.map(certificate_hash),
         not_before_seconds: START - 10,
-        not_after_seconds: START + 90 * 86_400,
+        not_after_seconds: end_of(serial),
         log,
         log_from_size: from_size,
         ack,
@@ -74,6 +79,13 @@ pub(crate) fn certificates(name: &str, from_sizes: &[u64]) -> Vec<SignedNote> {
     notes
 }
 
+/// The ML-DSA-44 key of a serial, where this build has the algorithm.
+pub(crate) fn subtree_key(name: &str, serial: u64) -> Option<SigningKey> {
+    let algorithm = Algorithm::from_byte(0x06).ok()?;
+    let seed = seed(name, &format!("subtree {serial}"));
+    Some(SigningKey::new(name, algorithm, seed).unwrap())
+}
+
 /// A node's own keys of serials 1, 2, …
 pub(crate) fn own_keys(name: &str, from_sizes: &[u64]) -> OwnKeys {
     let serial = |number: u64| {
@@ -81,19 +93,24 @@ pub(crate) fn own_keys(name: &str, from_sizes: &[u64]) -> OwnKeys {
         Serial {
             number,
             not_before_seconds: START - 10,
+            not_after_seconds: end_of(number),
             envelope,
             ack,
             mirror,
+            subtree: subtree_key(name, number),
         }
     };
+    let newest = from_sizes.len() as u64;
     let log = (1..).zip(from_sizes).map(|(number, from)| {
         let [log, ..] = keys(name, number);
         (*from, log)
     });
-    let newest = from_sizes.len() as u64;
     OwnKeys {
         certificates: certificates(name, from_sizes),
-        log: LogKeys::new(log.collect()).unwrap(),
+        log: LogKeys::new(log.collect())
+            .unwrap()
+            .both_until(START + 14 * 86_400)
+            .ending(end_of(newest)),
         newest: serial(newest),
         before: (newest > 1).then(|| serial(newest - 1)),
     }

@@ -4,6 +4,14 @@ use crate::world::World;
 use belfry_protocol::engine::federation::Alarm;
 use belfry_protocol::wire::{Range, Version};
 
+impl World {
+    /// What was asked after some time.
+    pub(crate) fn sent_after(mut self, milliseconds: u64) -> Vec<(usize, usize, Vec<u8>)> {
+        self.run_ms(milliseconds);
+        self.sent
+    }
+}
+
 /// A world with some history, restarts included, so that every kind of question was asked.
 fn lived() -> World {
     let mut world = World::new(3, 2);

@@ -1,6 +1,11 @@
 //! Factories and towers by the rules R1-R4, several engines at a time on a virtual clock.
 #![allow(clippy::unwrap_used)] // helpers of tests may unwrap as tests do
 
+mod agenda;
+mod clocks;
+mod forks;
+mod forks_kept;
+mod forks_review;
 mod founding;
 mod hostile;
 mod later;
@@ -9,6 +14,14 @@ mod mischief;
 mod recovery;
 mod restored;
 mod review;
+mod revocation;
+mod rotation;
+#[cfg(feature = "ml-dsa")]
+mod subtrees;
+mod uploads;
+mod views;
+mod windows;
+mod witness;
 mod world;
 
 use belfry_protocol::engine::federation::Alarm;

@@ -4,6 +4,7 @@ use super::founding::{peer_id, seed};
 use crate::world::{World, wall};
 use belfry_protocol::engine::federation::Input;
 use belfry_protocol::engine::ledger;
+use belfry_protocol::engine::store::Transaction;
 use belfry_protocol::engine::{Now, RequestId};
 use belfry_protocol::entry::json::Json;
 use belfry_protocol::note::SigningKey;
@@ -53,10 +54,29 @@ impl World {
 
     /// Gives a node gossip as if a member had passed it on.
     pub(crate) fn gossip(&mut self, to: usize, from: usize, bytes: Vec<u8>) {
+        let topic = belfry_protocol::engine::federation::Topic::Digests;
+        self.gossip_on(to, from, topic, bytes);
+    }
+
+    /// The newest digest of a node's own ledger.
+    pub(crate) fn newest_digest(&self, at: usize) -> String {
+        let mut store = self.nodes[at].store.clone();
+        let newest = store.begin().newest_digest().unwrap();
+        newest.unwrap().1
+    }
+
+    /// The same, on any topic.
+    pub(crate) fn gossip_on(
+        &mut self,
+        to: usize,
+        from: usize,
+        topic: belfry_protocol::engine::federation::Topic,
+        bytes: Vec<u8>,
+    ) {
         let input = Input::Gossip {
             peer: peer_id(self.name(from)),
             id: [0; 20],
-            topic: belfry_protocol::engine::federation::Topic::Digests,
+            topic,
             bytes,
             checks: Default::default(),
         };

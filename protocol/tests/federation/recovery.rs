@@ -4,11 +4,17 @@ use crate::no_fork;
 use crate::world::{Node, World};
 use belfry_protocol::checkpoint::Checkpoint;
 use belfry_protocol::cosignature;
-use belfry_protocol::engine::federation::Alarm;
+use belfry_protocol::engine::federation::{Alarm, Status};
 use belfry_protocol::engine::mem::MemStore;
 use belfry_protocol::engine::store::Place;
 use belfry_protocol::note::SignedNote;
 use std::collections::BTreeMap;
+
+impl World {
+    fn status_or_none(&self, at: usize) -> Option<Status> {
+        self.is_up(at).then(|| self.status(at))
+    }
+}
 
 #[test]
 fn of_two_live_copies_the_older_stops() {

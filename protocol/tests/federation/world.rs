@@ -2,16 +2,14 @@
 //! when a link is cut or a node is down.
 
 use super::founding::{START, found, own_keys, peer_id};
+use belfry_protocol::engine::RequestId;
 use belfry_protocol::engine::federation::disk::OwnDisk;
 use belfry_protocol::engine::federation::members::Members;
-use belfry_protocol::engine::federation::{
-    Alarm, Engine, Free, Input, Promise, Settings, Status, serve,
-};
+use belfry_protocol::engine::federation::{Alarm, Engine, Free, Input, Promise, Settings, serve};
 use belfry_protocol::engine::ledger::{self, Ledger, start};
 use belfry_protocol::engine::mem::MemStore;
 use belfry_protocol::engine::nonces::self_test;
-use belfry_protocol::engine::store::{Record, Table, Transaction};
-use belfry_protocol::engine::{Now, RequestId};
+use belfry_protocol::engine::store::Transaction;
 use belfry_protocol::entry::json::Json;
 use belfry_protocol::entry::time::TimeUs;
 use belfry_protocol::manifest::Federation;
@@ -22,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 const HOP_US: u64 = 1_000;
 
 /// What arrives at a node.
-enum Parcel {
+pub(crate) enum Parcel {
     Input(Input),
     Question {
         from: usize,
@@ -40,6 +38,8 @@ pub(crate) struct Node {
     pub(crate) engine: Option<Engine>,
     pub(crate) starts: u64,
     pub(crate) alarms: Vec<Alarm>,
+    /// Answers to checkpoints.
+    pub(crate) witnessed: Vec<belfry_protocol::engine::federation::witness::Answer>,
     pub(crate) acked: u64,
     pub(crate) digests: BTreeSet<(u64, String)>,
     pub(crate) refusals: Vec<String>,
@@ -73,12 +73,21 @@ pub(crate) struct World {
     pub(crate) lost: VecDeque<String>,
     /// How far the clock of whoever starts is ahead.
     pub(crate) ahead_us: u64,
+    /// How far the wall clock of a node is ahead of true time; 0 if it is not here.
+    pub(crate) skew_us: BTreeMap<usize, i64>,
+    /// How often nodes asked for all clocks to be measured anew.
+    pub(crate) measures: u64,
+    pub(crate) windows: super::windows::Files,
     /// Every sync question ever asked: receiver, asker, bytes.
     pub(crate) sent: Vec<(usize, usize, Vec<u8>)>,
     /// Every lines-bearing answer ever given: who answered, bytes.
     pub(crate) answers: Vec<(usize, Vec<u8>)>,
     /// What a node says instead of an answer.
     pub(crate) instead: Option<Instead>,
+    /// How long a node takes to compare two digests with what it holds.
+    pub(crate) compare_us: u64,
+    /// The entries of another tree, which a liar serves.
+    pub(crate) other_tree: Vec<Vec<u8>>,
 }
 
 /// By who answers and what: another answer, if any.
@@ -98,6 +107,7 @@ impl World {
                 engine: None,
                 starts: 0,
                 alarms: Vec::new(),
+                witnessed: Vec::new(),
                 acked: 0,
                 digests: BTreeSet::new(),
                 refusals: Vec::new(),
@@ -120,9 +130,14 @@ impl World {
             versions: BTreeMap::new(),
             lost: VecDeque::new(),
             ahead_us: 0,
+            skew_us: BTreeMap::new(),
+            measures: 0,
+            windows: Default::default(),
             sent: Vec::new(),
             answers: Vec::new(),
             instead: None,
+            compare_us: HOP_US,
+            other_tree: Vec::new(),
         };
         for node in 0..=towers {
             world.start(node);
@@ -182,6 +197,7 @@ impl World {
             }),
             disk,
             agent: "test".to_owned(),
+            window_us: self.windows.every_us,
         };
         node.engine = Some(Engine::new(Ledger::new(config, keys.log), settings));
         for other in 0..self.nodes.len() {
@@ -243,7 +259,7 @@ impl World {
         }
     }
 
-    fn post(&mut self, to: usize, delay_us: u64, parcel: Parcel) {
+    pub(crate) fn post(&mut self, to: usize, delay_us: u64, parcel: Parcel) {
         self.sequence += 1;
         self.queue
             .insert((self.now_us + delay_us, self.sequence), (to, parcel));
@@ -253,7 +269,7 @@ impl World {
         self.federation.by_peer(peer).unwrap().0
     }
 
-    fn linked(&self, a: usize, b: usize) -> bool {
+    pub(crate) fn linked(&self, a: usize, b: usize) -> bool {
         self.links.contains(&(a.min(b), a.max(b)))
     }
 
@@ -279,6 +295,11 @@ impl World {
     }
 
     /// Lets time pass, with a tick every 50 ms.
+    /// When what is on its way arrives.
+    pub(crate) fn on_its_way_us(&self) -> Vec<u64> {
+        self.queue.keys().map(|(at_us, _)| *at_us).collect()
+    }
+
     pub(crate) fn run_ms(&mut self, milliseconds: u64) {
         let until = self.now_us + milliseconds * 1_000;
         let mut tick = self.now_us;
@@ -355,10 +376,7 @@ impl World {
         let Some(mut engine) = self.nodes[at].engine.take() else {
             return;
         };
-        let now = Now {
-            mono_us: self.now_us,
-            wall: wall(self.now_us),
-        };
+        let now = self.clocks_of(at);
         self.sequence += 1;
         let seed = sha256(&[self.sequence.to_be_bytes(), (at as u64).to_be_bytes()].concat()).0;
         let mut tx = self.nodes[at].store.begin();
@@ -399,6 +417,22 @@ impl World {
                     }
                 }
             }
+            Free::Prove { id, place, get } => {
+                let bytes = serve::prove(&get, &self.nodes[at].store.ledger(place));
+                self.reply(at, id, bytes);
+            }
+            Free::Compare {
+                question,
+                place,
+                smaller,
+                larger,
+                ..
+            } => {
+                let ledger = self.nodes[at].store.ledger(place);
+                let nodes = serve::nodes(&ledger, smaller, larger);
+                let compared = Parcel::Input(Input::Compared { question, nodes });
+                self.post(at, self.compare_us, compared);
+            }
             Free::NoAnswer { id } => {
                 if let Some((asker, asked, _)) = self.questions.remove(&id) {
                     self.no_answer(asker, asked);
@@ -414,6 +448,8 @@ impl World {
                     }
                 }
             }
+            Free::MeasureClocks => self.measures += 1,
+            Free::KeepWindow { hash, bytes } => self.keep_window(at, hash, bytes),
             Free::Verdict { .. } | Free::Admit { .. } | Free::Refused { .. } => {}
         }
     }
@@ -461,6 +497,7 @@ impl World {
                 }
             }
             Promise::Acked { size } => self.nodes[at].acked = self.nodes[at].acked.max(size),
+            Promise::Witnessed { answer, .. } => self.nodes[at].witnessed.push(answer),
             Promise::Alarm(alarm) => self.nodes[at].alarms.push(alarm),
         }
     }
@@ -527,48 +564,5 @@ impl World {
         self.run_ms(20);
         self.queue.retain(|_, (to, _)| *to != at);
         std::mem::swap(&mut self.nodes[at], other);
-    }
-
-    /// All that a node durably says of ledgers it mirrors.
-    pub(crate) fn rows(&self, at: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let mut store = self.nodes[at].store.clone();
-        let tx = store.begin();
-        tx.rows(Table::Mirror, &[], 100).unwrap()
-    }
-
-    /// Entries of the factory's ledger that a tower holds under a digest.
-    pub(crate) fn held(&self, at: usize) -> u64 {
-        let rows = self.rows(at);
-        let base = rows.first().and_then(|(_, row)| row.get(4..12));
-        base.map_or(0, |bytes| u64::from_be_bytes(bytes.try_into().unwrap()))
-    }
-
-    pub(crate) fn status_or_none(&self, at: usize) -> Option<Status> {
-        self.is_up(at).then(|| self.status(at))
-    }
-
-    /// What was asked after some time.
-    pub(crate) fn sent_after(mut self, milliseconds: u64) -> Vec<(usize, usize, Vec<u8>)> {
-        self.run_ms(milliseconds);
-        self.sent
-    }
-
-    /// Whether a node runs.
-    pub(crate) fn is_up(&self, at: usize) -> bool {
-        self.nodes[at].engine.is_some()
-    }
-
-    pub(crate) fn status(&self, at: usize) -> Status {
-        let node = &self.nodes[at];
-        let mut store = node.store.clone();
-        let tx = store.begin();
-        node.engine.as_ref().unwrap().status(&tx).unwrap()
-    }
-
-    pub(crate) fn size(&self, at: usize) -> u64 {
-        let mut store = self.nodes[at].store.clone();
-        let tx = store.begin();
-        let record = tx.record(Record::Head).unwrap();
-        record.map_or(0, |bytes| ledger::Head::decode(&bytes).unwrap().size())
     }
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // helpers of tests may unwrap as tests do
 
 mod fixture;
+mod manifest_amend;
 mod manifest_form;
 mod manifest_policy;
 mod manifest_rules;

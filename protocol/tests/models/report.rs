@@ -6,7 +6,7 @@ use std::hash::Hash;
 use std::num::NonZeroUsize;
 use std::time::Instant;
 
-use stateright::{Checker, Expectation, HasDiscoveries, Model};
+use stateright::{Checker, Expectation, HasDiscoveries, Model, Property};
 
 /// How far to search. A cut run that finds nothing proves nothing beyond its bound.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -55,17 +55,77 @@ where
     M::State: Clone + Debug + Hash + PartialEq + Send + Sync + 'static,
     M::Action: Clone + Debug + PartialEq,
 {
+    let (property, _) = broken(name, model);
+    assert!(
+        properties.contains(&property),
+        "{name}: broke {property}, expected {properties:?}"
+    );
+}
+
+/// Asserts that `property` breaks and that the shortest way there has `steps`: a shorter one would mean that something
+/// else is broken as well.
+pub(crate) fn breaks_in<M>(name: &str, model: M, property: &str, steps: usize)
+where
+    M: Model + Send + Sync + 'static,
+    M::State: Clone + Debug + Hash + PartialEq + Send + Sync + 'static,
+    M::Action: Clone + Debug + PartialEq,
+{
+    let mut properties = model.properties().into_iter();
+    let property = properties.find(|p| p.name == property).unwrap();
+    let found = broken(name, Only { model, property });
+    assert_eq!(found.1, steps, "{name}: steps of the shortest way");
+}
+
+/// A model with one of its properties. With several, the search ends some hundred states after a break and names the
+/// last one that it saw; with one it ends at the first, which is a shortest.
+struct Only<M: Model> {
+    model: M,
+    property: Property<M>,
+}
+
+impl<M: Model> Model for Only<M> {
+    type State = M::State;
+    type Action = M::Action;
+
+    fn init_states(&self) -> Vec<M::State> {
+        self.model.init_states()
+    }
+
+    fn actions(&self, state: &M::State, actions: &mut Vec<M::Action>) {
+        self.model.actions(state, actions);
+    }
+
+    fn next_state(&self, state: &M::State, action: M::Action) -> Option<M::State> {
+        self.model.next_state(state, action)
+    }
+
+    fn within_boundary(&self, state: &M::State) -> bool {
+        self.model.within_boundary(state)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![Property {
+            expectation: self.property.expectation.clone(),
+            name: self.property.name,
+            condition: |only, state| (only.property.condition)(&only.model, state),
+        }]
+    }
+}
+
+fn broken<M>(name: &str, model: M) -> (&'static str, usize)
+where
+    M: Model + Send + Sync + 'static,
+    M::State: Clone + Debug + Hash + PartialEq + Send + Sync + 'static,
+    M::Action: Clone + Debug + PartialEq,
+{
     let outcome = run(name, model, Bound::Exhaust);
-    let Some((property, ..)) = outcome.broken else {
+    let Some((property, steps, _)) = outcome.broken else {
         panic!(
             "{name}: no counterexample in {} states: the model has gone blind",
             outcome.unique
         );
     };
-    assert!(
-        properties.contains(&property),
-        "{name}: broke {property}, expected {properties:?}"
-    );
+    (property, steps)
 }
 
 #[allow(clippy::disallowed_methods)] // the test times itself; nothing depends on the clock

@@ -71,3 +71,43 @@ fn the_page_has_the_table_of_quorums() {
         assert!(page().contains(&row), "{row}");
     }
 }
+
+#[test]
+fn the_page_has_the_files_of_a_vote() {
+    use belfry_protocol::genesis::{
+        self, ACTIVE_FORMAT, CERTIFICATE_FORMAT, EVIDENCE_FORMAT, PROPOSAL_FORMAT, RECOVERY_FORMAT,
+        VOTE_FORMAT, ceremony::record,
+    };
+    for (format, limit) in [
+        (VOTE_FORMAT, genesis::MAX_VOTE_BYTES),
+        (PROPOSAL_FORMAT, genesis::MAX_PROPOSAL_BYTES),
+        (CERTIFICATE_FORMAT, genesis::MAX_CERTIFICATE_BYTES),
+        (ACTIVE_FORMAT, genesis::MAX_PUBLICATION_BYTES),
+        (RECOVERY_FORMAT, genesis::MAX_RECOVERY_BYTES),
+        (EVIDENCE_FORMAT, genesis::MAX_EVIDENCE_BYTES),
+        (record::RECORD_FORMAT, record::MAX_RECORD_BYTES),
+    ] {
+        let digits = limit.to_string();
+        let groups: Vec<&[u8]> = digits.as_bytes().rchunks(3).rev().collect();
+        let printed = String::from_utf8(groups.join(&b',')).unwrap();
+        let (begins, ends) = (format!("| `{format}` |"), format!("| {printed} |"));
+        let page = page();
+        let mut rows = page.lines().filter(|row| row.starts_with(&begins));
+        assert!(
+            rows.next().is_some_and(|row| row.ends_with(&ends)),
+            "{format}"
+        );
+    }
+}
+
+#[test]
+fn the_page_shows_a_statement() {
+    use belfry_protocol::genesis::Statement;
+    let page = page();
+    let (_, from) = page
+        .split_once("```text\nbelfry-genesis-approve/v1")
+        .unwrap();
+    let (lines, _) = from.split_once("```").unwrap();
+    let text = format!("belfry-genesis-approve/v1{lines}");
+    assert_eq!(Statement::parse(&text).unwrap().to_string(), text);
+}

@@ -34,6 +34,8 @@ use std::sync::Arc;
 
 mod genesis;
 mod limits;
+#[cfg(feature = "ml-dsa")]
+mod ml_dsa;
 
 fn docs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs")
@@ -489,25 +491,6 @@ fn forks_are_proved_and_a_consistent_pair_is_not() {
     }
     let none = read("none").verify(&[vkey("log", 1)]);
     assert_eq!(none, Err(ForkError::Consistent));
-}
-
-#[cfg(feature = "ml-dsa")]
-#[test]
-fn ml_dsa_signs_the_subtree_message() {
-    let row = values("ml-dsa.json");
-    let key = VerifierKey::parse(str_of(&row["vkey"])).unwrap();
-    let signer = SigningKey::new(
-        key.name(),
-        belfry_protocol::note::Algorithm::MlDsa44,
-        bytes32(&row["seed"]),
-    )
-    .unwrap();
-    let checkpoint = Checkpoint::parse(str_of(&row["text"])).unwrap();
-    let time = row["time"].as_u64().unwrap();
-    let line = cosignature::build(&checkpoint, &signer, time).unwrap();
-    assert_eq!(line.to_string(), str_of(&row["line"]));
-    let message = hex::decode(str_of(&row["message"])).unwrap();
-    assert!(key.verify_bytes(&message, &line.signature()[8..]));
 }
 
 #[test]

@@ -29,6 +29,23 @@ pub struct DemoArgs {
     /// End when the proof is verified
     #[arg(long)]
     pub exit_after_proof: bool,
+    /// Leave out the last act, after which the ledger never goes on: for a federation to play with
+    #[arg(long)]
+    pub without_thief: bool,
+}
+
+/// `demo-thief`
+#[derive(Args, Debug, Clone)]
+pub struct ThiefArgs {
+    /// Directory of the factory whose log key is stolen
+    #[arg(long)]
+    pub factory_dir: PathBuf,
+    /// Its name
+    #[arg(long)]
+    pub factory: String,
+    /// Name of the tower that is shown another tree
+    #[arg(long)]
+    pub victim: String,
 }
 
 /// A transport between nodes.

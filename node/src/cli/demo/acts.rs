@@ -3,6 +3,7 @@
 use super::children::Children;
 use super::cluster::{Cluster, NAMES};
 use super::entries::{append, list, mirrored, number, one_by_one, prove, text};
+use super::fork::Caught;
 use super::proof::{Found, shortened, tampered};
 use crate::cli::args::{DemoArgs, TransportArg};
 use crate::cli::output::Output;
@@ -62,6 +63,10 @@ impl Play {
         let files = self.hand_out(&cluster, last)?;
         let refusal = self.prove(&files)?;
         let latencies = self.outage(&mut cluster)?;
+        let caught = match self.args.without_thief {
+            true => None,
+            false => Some(self.catch(&cluster)?),
+        };
 
         let found = files.verify()?;
         let proved = &found.receipt.proved;
@@ -78,13 +83,18 @@ impl Play {
             "acknowledged_by": found.towers, "towers": found.of, "quorum": found.needed,
             "tampered_refused": refusal.code == Code::VerificationFailed, "ack_ms": latencies,
             "receipt": std::fs::read_to_string(&files.receipt)?, "policy": std::fs::read_to_string(&files.policy)?,
+            "fork": caught.as_ref().map(Caught::to_json), "manifest": cluster.manifest,
         });
+        let text = match &caught {
+            Some(caught) => format!("{text}\ncaught: {}", caught.sentence()),
+            None => text,
+        };
         self.out.try_result(&text, &json)?;
-        self.farewell(&cluster, &files);
+        self.farewell(&cluster, &files, caught.as_ref());
         Ok(())
     }
 
-    fn say(&self, text: impl AsRef<str>) {
+    pub(super) fn say(&self, text: impl AsRef<str>) {
         self.out.say(text);
     }
 
@@ -95,9 +105,11 @@ impl Play {
             TransportArg::Quic => Transport::Quic,
             TransportArg::Both => Transport::Both,
         };
-        let cluster = Cluster::found(&self.home, transport, &self.children)?;
+        let with_thief = !self.args.without_thief;
+        let cluster = Cluster::found(&self.home, transport, &self.children, with_thief)?;
         self.say(format!(
-            "1. A federation was founded: {} members signed its manifest\n   id {}",
+            "1. A federation was founded: {} members signed its manifest, and {} of them run here\n   id {}",
+            cluster.nodes.len() + usize::from(with_thief),
             cluster.nodes.len(),
             cluster.id
         ));
@@ -207,7 +219,7 @@ impl Play {
     }
 
     /// Says how to verify and where to look around, and serves for that unless asked not to.
-    fn farewell(&self, cluster: &Cluster, files: &Files) {
+    fn farewell(&self, cluster: &Cluster, files: &Files, caught: Option<&Caught>) {
         if self.args.exit_after_proof {
             self.say("\nWithout --exit-after-proof the receipt and its policy stay, and the federation serves, until Ctrl-C.");
             return;
@@ -217,6 +229,13 @@ impl Play {
             files.receipt.display(),
             files.policy.display()
         ));
+        if let Some(caught) = caught {
+            self.say(format!(
+                "and the proof against whoever holds the workshop's key:\n   belfry audit verify {} --genesis {}\nThis ledger never goes on; `belfry demo --without-thief` leaves one that does.",
+                caught.file.display(),
+                cluster.nodes[0].layout.genesis().display()
+            ));
+        }
         self.say(format!(
             "The federation keeps running until Ctrl-C. Look around, e.g.:\n   belfry status --watch --data-dir {}",
             cluster.nodes[0].layout.dir().display()

@@ -24,6 +24,10 @@ pub(super) const NAMES: [&str; 4] = [
     "south.demo.example",
     "west.demo.example",
 ];
+/// A member that is not started with the others: the last act is its own.
+pub(super) const THIEF: &str = "mill.demo.example";
+/// What the thief says is in this file.
+const THIEF_LOG: &str = "thief.log";
 /// How long the demo waits for anything.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Pause between two looks.
@@ -62,10 +66,14 @@ impl Demoed {
 /// The federation of the demo.
 pub(super) struct Cluster {
     pub(super) nodes: Vec<Demoed>,
+    /// Directory of the last member, if it is in the play.
+    thief: Option<Layout>,
     /// The policy of the factory's ledger, as a file holds it.
     pub(super) policy: String,
     pub(super) quorum: Quorum,
     pub(super) id: String,
+    /// The manifest that all members signed, as its file.
+    pub(super) manifest: String,
     children: Arc<Children>,
 }
 
@@ -75,9 +83,10 @@ impl Cluster {
         home: &Path,
         transport: Transport,
         children: &Arc<Children>,
+        with_thief: bool,
     ) -> Result<Self, Failure> {
         for _ in 1..FOUNDINGS {
-            let mut cluster = Self::prepare(home, transport, children)?;
+            let mut cluster = Self::prepare(home, transport, children, with_thief)?;
             let Err(failure) = cluster.start_all() else {
                 return Ok(cluster);
             };
@@ -89,8 +98,11 @@ impl Cluster {
             for node in &cluster.nodes {
                 std::fs::remove_dir_all(node.layout.dir())?;
             }
+            if let Some(thief) = &cluster.thief {
+                std::fs::remove_dir_all(thief.dir())?;
+            }
         }
-        let mut cluster = Self::prepare(home, transport, children)?;
+        let mut cluster = Self::prepare(home, transport, children, with_thief)?;
         cluster.start_all().map(|()| cluster)
     }
 
@@ -99,6 +111,7 @@ impl Cluster {
         home: &Path,
         transport: Transport,
         children: &Arc<Children>,
+        with_thief: bool,
     ) -> Result<Self, Failure> {
         let (mut nodes, mut keys, mut members) = (Vec::new(), Vec::new(), Vec::new());
         for (number, name) in NAMES.into_iter().enumerate() {
@@ -124,14 +137,22 @@ impl Cluster {
             members.push(member);
             keys.push(node_keys);
         }
+        let thief = with_thief.then(|| Layout::new(home.join("mill")));
+        if let Some(thief) = &thief {
+            // It only dials, so that nobody listens on this port.
+            let port = free_port()?;
+            let thief_keys = make(thief, THIEF, true, port, transport)?;
+            members.push(describe(&thief_keys, true, port, transport));
+            keys.push(thief_keys);
+        }
         let signed = sign("Belfry demo", members, &keys)?;
         let founded = signed
             .verify_founding()
             .map_err(|error| Failure::new(Code::VerificationFailed, error.to_string()))?;
         let federation = Federation::from(founded);
         let file = signed.to_json();
-        for node in &nodes {
-            member::install(&node.layout, Arc::new(RealDisk), file.as_bytes())?;
+        for layout in nodes.iter().map(|node| &node.layout).chain(&thief) {
+            member::install(layout, Arc::new(RealDisk), file.as_bytes())?;
         }
         let chain = |name: &str| {
             let keys = keys.iter().find(|keys| keys.name() == name)?;
@@ -144,11 +165,40 @@ impl Cluster {
             .ok_or_else(|| Failure::new(Code::Failed, "the demo's quorum does not work out"))?;
         Ok(Self {
             nodes,
+            thief,
             policy,
             quorum,
             id: federation.id().to_hex(),
+            manifest: file,
             children: Arc::clone(children),
         })
+    }
+
+    /// Starts the thief, which shows another tree to `victim` alone.
+    pub(super) fn let_steal(&self, victim: usize) -> Result<(), Failure> {
+        let nobody = || Failure::new(Code::Failed, "the thief is not in the play");
+        let thief = self.thief.as_ref().ok_or_else(nobody)?;
+        let log = File::create(thief.dir().join(THIEF_LOG))?;
+        let mut command = Command::new(std::env::current_exe()?);
+        for name in environment().keys() {
+            command.env_remove(name);
+        }
+        command
+            .args(["demo-thief", "--no-input", "--data-dir"])
+            .arg(thief.dir())
+            .arg("--factory-dir")
+            .arg(self.nodes[0].layout.dir())
+            .args(["--factory", NAMES[0], "--victim", NAMES[victim]])
+            .stdout(Stdio::null())
+            .stderr(log);
+        self.children.start(NAMES.len(), &mut command)
+    }
+
+    /// What the thief said, and whether it still runs.
+    pub(super) fn thief_said(&self) -> String {
+        let log = self.thief.as_ref().map(|thief| thief.dir().join(THIEF_LOG));
+        let said = log.and_then(|log| std::fs::read_to_string(log).ok());
+        said.unwrap_or_default()
     }
 
     fn start_all(&mut self) -> Result<(), Failure> {

@@ -1,14 +1,16 @@
 //! `belfry demo`: a whole federation on this machine. One factory and three towers as processes of their own, a manifest
-//! that all four signed, a directory in the ledger, a receipt that is verified offline, and a tower that dies and comes
-//! back. Ends by telling where to look around.
+//! that all four signed, a directory in the ledger, a receipt that is verified offline, a tower that dies and comes
+//! back, and a liar that is caught. Ends by telling where to look around.
 
 mod acts;
 mod children;
 mod cluster;
 mod entries;
+mod fork;
 mod home;
 mod proof;
 mod stop;
+pub(super) mod thief;
 
 use super::args::DemoArgs;
 use super::context::Context;

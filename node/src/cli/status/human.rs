@@ -1,9 +1,14 @@
 //! A status as people read it: a line for each thing that is so. May not ask anybody: what is not in the value is not shown.
 
+use super::super::clocks;
+use crate::key_state;
 use serde_json::Value;
 
 /// Alarms that are shown; all that are kept are in the JSON.
 const ALARMS: usize = 3;
+
+/// Logs that are shown by name; more are in the JSON.
+const LOGS: usize = 8;
 
 /// How many towers vouch, and what that is worth (R2).
 fn quorum(value: &Value) -> String {
@@ -85,6 +90,7 @@ pub(super) fn text(value: &Value) -> String {
             text("phase"),
             text("acked_size")
         ),
+        _ if text("phase").starts_with("stopped") => text("phase"),
         "solo" => "solo: signs on its own, nobody else vouches for this ledger".to_owned(),
         _ => "unfounded: appends, signs nothing until it belongs to a federation".to_owned(),
     };
@@ -124,17 +130,76 @@ pub(super) fn text(value: &Value) -> String {
             (_, Some(why)) => why.to_owned(),
             _ => "not connected".to_owned(),
         };
-        members.push_str(&format!("\nmember    {} {state}", field("name")));
+        let name = field("name");
+        let clock = value.get("clock");
+        let clock = clock.and_then(|clock| clocks::offset(clocks::of_peer(clock, &name)?));
+        let clock = clock.map_or(String::new(), |offset| format!("; clock {offset} ahead"));
+        members.push_str(&format!("\nmember    {name} {state}{clock}"));
     }
     for mirror in list("mirrors") {
         let field = |name: &str| plain(mirror.get(name));
+        let state = match field("state").as_str() {
+            "forked" => "; FORKED, nothing of it is acknowledged any more",
+            "withheld" => "; WITHHELD, nobody shows what its newest digest covers",
+            "key-range" => "; KEY RANGE, its newest certificate denies its newest digest",
+            _ => "",
+        };
         members.push_str(&format!(
-            "\nmirror    {} {} entries held, {} acknowledged",
+            "\nmirror    {} {} entries held, {} acknowledged{state}",
             field("origin"),
             field("held"),
             field("acked")
         ));
     }
+    for fork in list("forks") {
+        let field = |name: &str| plain(fork.get(name));
+        members.push_str(&format!(
+            "\nFORK      {} ({} of {}, {} and {} entries): belfry forks show {}",
+            field("accused"),
+            field("type"),
+            field("origin"),
+            field("smaller_size"),
+            field("larger_size"),
+            field("id").chars().take(12).collect::<String>()
+        ));
+    }
+    for odd in list("odd_digests") {
+        let field = |name: &str| plain(odd.get(name));
+        let id: String = field("id").chars().take(12).collect();
+        members.push_str(&format!(
+            "\nODD       {} signed a digest of {} entries that no honest member signs: belfry forks show {id}",
+            field("origin"),
+            field("size"),
+        ));
+    }
+    for witness in list("witnesses") {
+        let field = |name: &str| plain(witness.get(name));
+        let size = match witness.get("size").and_then(Value::as_u64) {
+            Some(size) => format!("{size} entries cosigned"),
+            None => "nothing cosigned yet".to_owned(),
+        };
+        let detail = witness.get("detail").and_then(Value::as_str);
+        let state = match (field("state").as_str(), detail) {
+            ("cosigned", _) => String::new(),
+            (state, None) => format!("; {state}"),
+            (state, Some(detail)) => format!("; {state}: {detail}"),
+        };
+        members.push_str(&format!("\nwitness   {} {size}{state}", field("name")));
+    }
+    for revoked in list("revoked") {
+        let field = |name: &str| plain(revoked.get(name));
+        let acts = match names(&revoked, "acts_for") {
+            none if none.is_empty() => "acts once its entry is acknowledged".to_owned(),
+            origins => format!("acts for {origins}"),
+        };
+        members.push_str(&format!(
+            "\nrevoked   serial {} of {} ({}); {acts}",
+            field("serial"),
+            field("name"),
+            field("reason"),
+        ));
+    }
+    members.push_str(&logs(value));
     let restoring = match value.get("restoring").and_then(Value::as_array) {
         Some(list) if !list.is_empty() => {
             let list = names(value, "restoring");
@@ -157,6 +222,9 @@ pub(super) fn text(value: &Value) -> String {
         }
         _ => String::new(),
     };
+    if let Some(keys) = value.get("keys").and_then(key_state::line) {
+        members.push_str(&format!("\nkeys      {keys}"));
+    }
     members.push_str(&replays(value).unwrap_or_default());
     members.push_str(&alarms(value));
     format!(
@@ -187,12 +255,39 @@ fn replays(value: &Value) -> Option<String> {
     if !counted.is_empty() {
         lines.push_str(&format!("\nnonces    {}", counted.join("; ")));
     }
+    if let Some(own) = value.get("clock").and_then(clocks::own_line) {
+        lines.push_str(&format!("\nclock     {own}"));
+    }
     match value.get("wall_steps").and_then(Value::as_u64) {
         None | Some(0) => {}
         Some(1) => lines.push_str("\nclock     the wall clock stepped once"),
         Some(steps) => lines.push_str(&format!("\nclock     the wall clock stepped {steps} times")),
     }
     Some(lines)
+}
+
+/// Logs that are no members: how many, and the first few by name.
+fn logs(value: &Value) -> String {
+    let all = value.get("logs").and_then(Value::as_array);
+    let all = all.map_or(&[][..], Vec::as_slice);
+    let total = value.get("logs_total").and_then(Value::as_u64).unwrap_or(0);
+    let mut lines = String::new();
+    for log in all.iter().take(LOGS) {
+        let origin = plain(log.get("origin"));
+        let state = match log.get("size").and_then(Value::as_u64) {
+            _ if log.get("forked") == Some(&Value::Bool(true)) => {
+                "FORKED: nothing more is cosigned".to_owned()
+            }
+            Some(size) => format!("{size} entries cosigned"),
+            None => "nothing cosigned yet".to_owned(),
+        };
+        lines.push_str(&format!("\nlog       {origin} {state}"));
+    }
+    let shown = all.len().min(LOGS) as u64;
+    if total > shown {
+        lines.push_str(&format!("\nlogs      {} more are cosigned", total - shown));
+    }
+    lines
 }
 
 /// The newest alarms.
@@ -237,6 +332,10 @@ mod tests {
         for part in ["nonces", "clock", "ALARM", "retired"] {
             assert!(!shown.contains(part), "{part:?} is in\n{shown}");
         }
+        status["clock"] = json!({
+            "own": { "verdict": "ok", "may_ack": true, "middle_us": -7, "half_width_us": 9 },
+            "peers": [{ "name": "north.example", "middle_us": 500, "half_width_us": 1_000 }],
+        });
         status["nonces"]["stream"] = json!({ "accepted": 3, "old_key": 1, "zero": 0 });
         status["wall_steps"] = json!(2);
         status["peers"][0]["ban"] = json!({ "until": "2027-01-01" });
@@ -248,6 +347,8 @@ mod tests {
         for part in [
             "nonces    stream 3 accepted, 1 old key",
             "the wall clock stepped 2 times",
+            "clock     ok, -7 µs ± 9 µs ahead of the federation's time; confirmed",
+            "; clock +500 µs ± 1.000 ms ahead",
             "north.example banned until 2027-01-01",
             "retired   its successor is next.example",
             "ALARM     then d: It happened.",

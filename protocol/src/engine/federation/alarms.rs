@@ -12,8 +12,14 @@ impl Alarm {
             Self::SecondCopy { .. } => "second-copy",
             Self::ForeignStatement { .. } => "foreign-statement",
             Self::WallStep { .. } => "wall-step",
+            Self::ClockViolated { .. } => "clock-violated",
             Self::Fork { .. } => "fork",
+            Self::TowerFork { .. } => "tower-fork",
+            Self::Withheld { .. } => "withheld",
             Self::TowerRolledBack { .. } => "tower-rolled-back",
+            Self::KeyRange { .. } => "key-range",
+            Self::OddDigest { .. } => "odd-digest",
+            Self::StolenKey { .. } => "stolen-key",
         }
     }
 }
@@ -43,15 +49,67 @@ impl fmt::Display for Alarm {
                  restart is needed.",
                 Seconds(*by_us)
             ),
+            Self::ClockViolated {
+                own,
+                against,
+                members,
+            } => write!(
+                out,
+                "The wall clock of this node is proven wrong. {against} of {members} members show that it is off by {} to \
+                 {} s. As a tower it acknowledges nothing and goes on mirroring; mend its time service, and it \
+                 acknowledges again by itself.",
+                Seconds(own.lo_us),
+                Seconds(own.hi_us)
+            ),
             Self::Fork { origin, size } => write!(
                 out,
-                "Two digests of {size} entries cannot both be true. Both are signed by {origin}, and nothing of it is \
-                 acknowledged any more. Keep this directory, tell the other members, and find out who signed twice."
+                "Two digests cannot both be true. Both are signed by the log key of {origin}, the larger is of {size} \
+                 entries, and nothing of it is acknowledged any more. Every member gets the proof: `belfry forks list` \
+                 shows it. Find out who signed twice."
+            ),
+            Self::TowerFork { origin, tower } => write!(
+                out,
+                "A tower acknowledged two trees that cannot both be true. It is {tower}, the ledger is {origin}, and its \
+                 acknowledgements do not count any more. Every member gets the proof: `belfry forks list` shows it."
+            ),
+            Self::Withheld { origin, size } => write!(
+                out,
+                "Nobody hands out what a digest covers. It is of {origin} and {size} entries, and nobody shows that it \
+                 extends the entries held here either. It is not acknowledged. Ask the operator of {origin}, and look at \
+                 `belfry peers list`."
             ),
             Self::TowerRolledBack { origin } => write!(
                 out,
-                "This tower gave acks that it does not remember. They are of {origin}, and it counts them again. Its disk \
-                 was rolled back: put the newest copy back, or start it with a file RESTORED in its directory."
+                "This tower gave acks that it does not remember. They are of {origin}. Its disk was rolled back: put the \
+                 newest copy back, or start it with a file RESTORED in its directory."
+            ),
+            Self::KeyRange {
+                origin,
+                size,
+                from_size,
+            } => write!(
+                out,
+                "A new key takes sizes that were signed already. The newest certificate of {origin} begins at {from_size} \
+                 entries, and the key before it signed a digest of {size}, which verifies no more. Whoever holds its \
+                 identity key made a mistake, or denies what it signed. Keep the receipts and the digest, and ask the \
+                 operator of {origin}: that node stays recovering, and its ledger has to be retired."
+            ),
+            Self::StolenKey {
+                member,
+                serial,
+                origin,
+                size,
+            } => write!(
+                out,
+                "Somebody else has a key of {member}. It is of serial {serial}, which is revoked, and it signed a digest of \
+                 {size} entries of {origin} after that. The digest is kept: `belfry forks list` shows it. Nothing counts \
+                 under that key any more; tell the operator of {member}."
+            ),
+            Self::OddDigest { origin, size } => write!(
+                out,
+                "A member signed a digest that no honest member signs. It is of {origin} and {size} entries, with extension \
+                 lines or a wrong root for no entries, and it is not acknowledged. It is kept: `belfry forks list` shows \
+                 it. Ask the operator of {origin} who else has the log key."
             ),
         }
     }
@@ -71,6 +129,7 @@ impl fmt::Display for Seconds {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Interval;
 
     #[test]
     fn an_alarm_says_what_happened_whom_it_concerns_and_what_to_do() {
@@ -86,13 +145,61 @@ mod tests {
                 "wall-step",
             ),
             (
+                Alarm::ClockViolated {
+                    own: Interval {
+                        lo_us: 3_599_000_000,
+                        hi_us: 3_601_000_000,
+                    },
+                    against: 3,
+                    members: 4,
+                },
+                "clock-violated",
+            ),
+            (
                 Alarm::Fork {
                     origin: origin.clone(),
                     size: 9,
                 },
                 "fork",
             ),
-            (Alarm::TowerRolledBack { origin }, "tower-rolled-back"),
+            (
+                Alarm::TowerFork {
+                    origin: origin.clone(),
+                    tower: "north.example".to_owned(),
+                },
+                "tower-fork",
+            ),
+            (
+                Alarm::Withheld {
+                    origin: origin.clone(),
+                    size: 9,
+                },
+                "withheld",
+            ),
+            (
+                Alarm::TowerRolledBack {
+                    origin: origin.clone(),
+                },
+                "tower-rolled-back",
+            ),
+            (
+                Alarm::KeyRange {
+                    origin: origin.clone(),
+                    size: 9,
+                    from_size: 5,
+                },
+                "key-range",
+            ),
+            (
+                Alarm::StolenKey {
+                    member: "north.example".to_owned(),
+                    serial: 1,
+                    origin: origin.clone(),
+                    size: 9,
+                },
+                "stolen-key",
+            ),
+            (Alarm::OddDigest { origin, size: 0 }, "odd-digest"),
         ];
         for (alarm, kind) in all {
             let text = alarm.to_string();

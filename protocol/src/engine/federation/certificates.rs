@@ -1,18 +1,30 @@
 //! Certificate chains (R6) of members that are away: asked of everybody on connect and on a timer, so that digests under
 //! new keys verify also while their node is not there. Chains speak for themselves; who passes them on does not matter.
 
-use super::io::{Free, Protocol};
+use super::io::{Free, Promise, PromiseBytes, Protocol, Topic, Verdict};
 use super::messages::{To, body, note_frame_of};
 use super::{MemberIx, Stop, Turn, What};
 use crate::engine::store::{StoreError, Table, Transaction};
+use crate::entry::json::Json;
 use crate::note::SignedNote;
 use crate::wire::codec::{self, Bytes, List, Text};
 use crate::wire::v1::{ChainLength, ChainOf, Chains, Kind, KnownChains};
 
 /// Pause between two questions to one member, in microseconds.
-const AGAIN_US: u64 = 60_000_000;
+pub(super) const AGAIN_US: u64 = 60_000_000;
 /// Bytes of chains in one answer at most; the rest is asked for later.
 const MAX_ANSWER_BYTES: usize = 512 << 10;
+/// Longest chain that is gossiped: gossip carries 64 KiB.
+const MAX_GOSSIP_BYTES: usize = 56 << 10;
+
+/// A chain as it is sent and stored; `None` if it is longer than any.
+fn chain_of(name: &str, chain: &[SignedNote]) -> Option<ChainOf> {
+    let notes = chain.iter().map(|note| Bytes::new(note.to_string()));
+    Some(ChainOf {
+        name: Text::new(name.to_owned())?,
+        notes: List::new(notes.collect::<Option<_>>()?)?,
+    })
+}
 
 /// The certificate notes in a row of [`Table::Certificates`], unverified.
 ///
@@ -32,21 +44,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
     /// Asks every member for longer chains than those known here.
     pub(super) fn ask_for_certificates(&mut self) {
         let now = self.now_us();
-        let due: Vec<(String, MemberIx)> = self
-            .v
-            .peers
-            .iter()
-            .filter(|(_, peer)| peer.admitted)
-            .filter(|(_, peer)| {
-                peer.certificates_us
-                    .is_none_or(|at| now >= at.saturating_add(AGAIN_US))
-            })
-            .filter_map(|(name, peer)| Some((name.clone(), peer.member?)))
-            .collect();
-        for (peer, member) in due {
-            if let Some(known) = self.v.peers.get_mut(&peer) {
-                known.certificates_us = Some(now);
-            }
+        for (peer, member) in self.v.due(now, AGAIN_US, |peer| &mut peer.certificates_us) {
             let members = &self.settings.members;
             let lengths = (0..members.count()).filter_map(|one| {
                 Some(ChainLength {
@@ -63,11 +61,12 @@ impl<T: Transaction> Turn<'_, '_, T> {
                 .free(self.own.now, Kind::KnownChains, &to, &question, &[]);
             let id = self.remember(peer.clone(), What::Certificates);
             self.out.free(Free::Request {
-                peer,
+                peer: peer.clone(),
                 id,
                 protocol: Protocol::Sync,
                 bytes,
             });
+            self.ask_for_revocations(&peer, member);
         }
     }
 
@@ -116,7 +115,21 @@ impl<T: Transaction> Turn<'_, '_, T> {
 
     /// Chains came.
     pub(super) fn certificates_answered(&mut self, payload: &[u8]) -> Result<(), Stop> {
+        self.chains_told(payload).map(drop)
+    }
+
+    /// A member's new chain by gossip.
+    pub(super) fn chains_gossiped(&mut self, payload: &[u8]) -> Result<Verdict, Stop> {
+        Ok(match self.chains_told(payload)? {
+            true => Verdict::Accept,
+            false => Verdict::Ignore,
+        })
+    }
+
+    /// Takes the chains of a message; says whether one was news.
+    fn chains_told(&mut self, payload: &[u8]) -> Result<bool, Stop> {
         let answer: Chains = body(payload)?;
+        let mut news = false;
         for chain in answer.chains.as_slice() {
             let Some(member) = self.settings.members.by_name(chain.name.as_str()) else {
                 continue;
@@ -125,32 +138,68 @@ impl<T: Transaction> Turn<'_, '_, T> {
             for note in chain.notes.as_slice() {
                 notes.push(super::messages::note(note.as_slice())?);
             }
-            self.learn_chain(member, &notes)?;
+            news |= self.learn_chain(member, &notes)?;
         }
-        Ok(())
+        Ok(news)
     }
 
-    /// A longer chain is kept, so that digests under new keys verify also while their node is away.
+    /// A longer chain is kept, so that digests under new keys verify also while their node is away. Says whether it is news.
     pub(super) fn learn_chain(
         &mut self,
         member: MemberIx,
         chain: &[SignedNote],
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         if !self.settings.members.learn(member, chain) {
-            return Ok(());
+            return Ok(false);
         }
-        let notes = chain.iter().map(|note| Bytes::new(note.to_string()));
-        let Some(notes) = notes.collect::<Option<_>>().and_then(List::new) else {
-            return Ok(());
-        };
         let name = self.settings.members.name(member).to_owned();
-        let Some(text) = Text::new(name.clone()) else {
-            return Ok(());
+        let Some(row) = chain_of(&name, chain) else {
+            return Ok(true);
         };
-        let row = ChainOf { name: text, notes };
+        let row = codec::encode(&row);
+        self.v.forks.ranges_are_due();
         self.own
             .tx
-            .put_row(Table::Certificates, name.as_bytes(), &codec::encode(&row))
+            .put_row(Table::Certificates, name.as_bytes(), &row)?;
+        Ok(true)
+    }
+
+    /// Tells everybody this node's own chain, which just grew.
+    pub(super) fn tell_chain(&mut self) {
+        let name = self.settings.members.name(self.settings.me);
+        let chain = chain_of(name, &self.settings.keys.certificates);
+        let chains = List::new(chain.into_iter().collect()).unwrap_or_default();
+        let body = codec::encode(&Chains { chains });
+        // A longer one is asked for.
+        if body.len() <= MAX_GOSSIP_BYTES {
+            self.out.promise(Promise::Publish {
+                topic: Topic::Digests,
+                bytes: PromiseBytes(note_frame_of(Kind::Chains, &body).into_inner()),
+            });
+        }
+    }
+
+    /// The entries of this node's certificates after the first (R6), once the ledger takes entries: each is told once. The
+    /// first is older than the engine, and told by who made it.
+    pub(super) fn note_certificates(&mut self) -> Result<(), StoreError> {
+        if !self.v.certificates_owed || !self.may_append() || self.own.is_retired() {
+            return Ok(());
+        }
+        let notes = self.settings.keys.certificates.iter().skip(1);
+        for note in notes.map(ToString::to_string) {
+            if !self.own.tells_of_key(&note)? {
+                let body = Json::object([("note", Json::text(note))]);
+                self.own.append_own(self.ledger, "key.cert", body)?;
+            }
+        }
+        self.v.certificates_owed = false;
+        Ok(())
+    }
+
+    /// Whether this node's newest certificate ended: then it signs no digest and no ack before it has keys of a new serial.
+    pub(super) fn keys_ended(&self) -> bool {
+        let now_seconds = self.own.now.wall_seconds();
+        self.ledger.log_keys().has_ended(now_seconds)
     }
 
     /// At the first step after a start: what was learned before.

@@ -80,6 +80,12 @@ impl<T: Transaction> Turn<'_, '_, T> {
             Some(cover) => cover,
             None => whole.min(head.size().saturating_add(CUT_ENTRIES)),
         };
+        let keys = self.ledger.log_keys();
+        let to = if cover.is_some() {
+            to
+        } else {
+            to.min(keys.last_in_range(head.size()))
+        };
         let mut bytes = 0;
         'rows: for run in self.own.tx.tail(Place::OWN, border, upper)? {
             let entries = crate::tlog::bundle::entries(&run.bundle);

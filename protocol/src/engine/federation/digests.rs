@@ -3,6 +3,7 @@
 
 use super::io::{Promise, PromiseBytes, Topic};
 use super::messages::{note, note_frame};
+use super::window::Side;
 use super::{Bad, MemberIx, Stop, Turn, What};
 use crate::checkpoint::Checkpoint;
 use crate::engine::ledger::{self, Head};
@@ -15,10 +16,16 @@ const AGAIN_US: u64 = 1_000_000;
 /// An acknowledged digest that is this old is acked again, in microseconds.
 const REACK_US: u64 = 45_000_000;
 
+/// How long a tower that got the newest digest is left alone: longer if that rests, acknowledged and not refused.
+pub(super) fn pause_us(rests: bool) -> u64 {
+    if rests { REACK_US } else { AGAIN_US }
+}
+
 impl<T: Transaction> Turn<'_, '_, T> {
     /// Signs a digest; it is durable with this step and leaves after it.
     pub(super) fn sign(&mut self, mut head: Head) -> Result<(), StoreError> {
         let size = head.size();
+        let now_seconds = self.own.now.wall_seconds();
         if size == 0 || self.own.head.signed.is_some_and(|signed| signed >= size) {
             return Ok(());
         }
@@ -27,7 +34,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
             size,
             root: head.root(),
         };
-        let note = ledger::digest::sign(&checkpoint, self.ledger.log_keys())?;
+        let note = ledger::digest::sign(&checkpoint, self.ledger.log_keys(), now_seconds)?;
         self.own.tx.put_digest(size, &note)?;
         self.own.prune_digests(size)?;
         self.own.head.signed = Some(size);
@@ -44,6 +51,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
 
     /// Sends the newest digest to every tower that did not get it, or that may ack it again.
     pub(super) fn push_digests(&mut self) -> Result<(), StoreError> {
+        self.v.factory.newest = self.own.head.signed;
         let Some(size) = self.own.head.signed else {
             return Ok(());
         };
@@ -58,7 +66,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
             };
             // One that refused it catches up: asked again soon, it acks, and `status` shows no old refusal.
             let rests = acked && self.v.factory.refused_by(tower).is_none();
-            let pause = if rests { REACK_US } else { AGAIN_US };
+            let pause = pause_us(rests);
             let due = match self.v.factory.digests.get(&tower) {
                 Some((sent, at)) => *sent < size || now >= at.saturating_add(pause),
                 None => true,
@@ -102,6 +110,8 @@ impl<T: Transaction> Turn<'_, '_, T> {
         if kept.text() != answer.text() {
             return Err(Bad("other digest").into());
         }
+        let me = self.settings.me;
+        let stolen = self.look_for_stolen(me, &digest, &answer)?;
         // In the overlap of two serials both sign; one of them is enough, and nothing else is kept.
         let keys: Vec<(VerifierKey, VerifierKey)> = self
             .settings
@@ -110,6 +120,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
             .map(|one| (one.ack.clone(), one.mirror.clone()))
             .collect();
         let mut taken = 0;
+        let mut news = Vec::new();
         for (ack, mirror) in &keys {
             let lines = (
                 self.checks.signature(ack, &answer),
@@ -119,24 +130,43 @@ impl<T: Transaction> Turn<'_, '_, T> {
                 continue;
             };
             for line in [ack, mirror] {
+                if !kept.signatures().contains(line) {
+                    news.push(line.clone());
+                }
                 kept = with_line(&kept, line)?;
             }
             taken += 1;
+        }
+        if taken == 0 && stolen {
+            // What was kept of it may not be undone.
+            return Ok(());
         }
         if taken == 0 {
             return Err(Bad("wrong signature").into());
         }
         self.v.factory.taken_by(tower, digest.size);
+        if !news.is_empty() {
+            // Only what was verified: a tower could send anything beside it.
+            let news = SignedNote::new(kept.text(), news).map_err(|_| Bad("too many lines"))?;
+            self.keep_ack(Side::Received, &news.to_string())?;
+        }
         self.own.tx.put_digest(digest.size, &kept.to_string())?;
-        let me = self.settings.me;
         let members = &self.settings.members;
         let mirrored = members
             .towers_of(me)
+            .filter(|tower| !self.v.forks.is_liar(*tower))
             .filter(|tower| {
-                members.chain(*tower).iter().any(|one| {
-                    kept.signatures().iter().any(|line| {
-                        line.name() == one.mirror.name() && line.key_id() == one.mirror.key_id()
-                    })
+                // Not by a key whose revocation this very digest covers: it would take its own ground away (R6).
+                let counts = |serial| {
+                    let revocations = &self.v.revocations;
+                    revocations.counts((*tower, serial), me, digest.size)
+                };
+                let mut chain = members.chain(*tower).iter();
+                chain.any(|one| {
+                    counts(one.serial)
+                        && kept.signatures().iter().any(|line| {
+                            line.name() == one.mirror.name() && line.key_id() == one.mirror.key_id()
+                        })
                 })
             })
             .count();
@@ -149,6 +179,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
                 .tx
                 .put_record(Record::Acked, &digest.size.to_be_bytes())?;
             self.out.promise(Promise::Acked { size: digest.size });
+            self.settle_revocations()?;
         }
         Ok(())
     }

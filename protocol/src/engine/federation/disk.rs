@@ -228,8 +228,8 @@ impl<T: Transaction> Turn<'_, '_, T> {
         Ok(None)
     }
 
-    /// Another node shows a tower's message that names its disk: note it if it is news.
-    pub(super) fn disk_shown(&mut self, evidence: &[u8]) -> Result<(), Stop> {
+    /// Another node shows a tower's message that names its disk: note it if it is news. Returns that tower.
+    pub(super) fn disk_shown(&mut self, evidence: &[u8]) -> Result<Option<MemberIx>, Stop> {
         let (envelope, _) = Envelope::split(evidence).map_err(|_| Bad("malformed envelope"))?;
         let members = &self.settings.members;
         let asked: MemberIx = (0..members.count())
@@ -247,6 +247,6 @@ impl<T: Transaction> Turn<'_, '_, T> {
             let incarnation = opened.header.incarnation;
             self.note_disk(tower, marks.disk, incarnation, &opened.envelope)?;
         }
-        Ok(())
+        Ok(self.settings.members.by_id(tower))
     }
 }

@@ -27,6 +27,9 @@ impl<T: Transaction> Turn<'_, '_, T> {
             Kind::Marks => self.marks_asked(from, peer, id, payload),
             Kind::Get => self.get_asked(from, id, payload),
             Kind::KnownChains => self.certificates_asked(from, id, payload),
+            Kind::KnownForks => self.forks_asked(from, id, payload),
+            Kind::KnownRevocations => self.revocations_asked(from, id, payload),
+            Kind::GetProof => self.proof_asked(from, id, payload),
             _ => Err(Bad("not a question").into()),
         }
     }
@@ -45,6 +48,8 @@ impl<T: Transaction> Turn<'_, '_, T> {
                     why: "no answer to hello".to_owned(),
                 }),
                 What::Marks { .. } | What::Recover { .. } | What::Certificates => {}
+                What::Forks | What::Revocations => {}
+                What::Proof { question } => self.proof_came(question, None)?,
                 What::Prepare { .. } | What::Digest { .. } => {}
             }
             return Ok(());
@@ -55,8 +60,10 @@ impl<T: Transaction> Turn<'_, '_, T> {
         let (kind, payload) = match frame(&bytes) {
             Ok(frame) => frame,
             Err(bad) => {
-                if let What::Entries { origin } = what {
-                    self.fetch_failed(&origin);
+                match what {
+                    What::Entries { origin } => self.fetch_failed(&origin),
+                    What::Proof { question } => self.proof_came(question, None)?,
+                    _ => {}
                 }
                 return Err(bad.into());
             }
@@ -69,12 +76,21 @@ impl<T: Transaction> Turn<'_, '_, T> {
             (What::Marks { member }, Kind::Refused) => self.marks_refused(member, payload),
             (What::Entries { origin }, Kind::Entries) => self.entries_came(&origin, payload),
             (What::Certificates, Kind::Chains) => self.certificates_answered(payload),
+            (What::Forks, Kind::Forks) => self.forks_answered(payload),
+            (What::Revocations, Kind::Revocations) => self.revocations_came(payload).map(drop),
+            // One that does not know of them; it has none to tell.
+            (What::Revocations, Kind::Refused) => Ok(()),
+            (What::Proof { question }, Kind::ProofNodes) => self.proof_answered(question, payload),
             (
                 What::Prepare { member } | What::Digest { member } | What::Recover { member },
                 Kind::Refused,
             ) => self.refused(member, payload),
             (What::Entries { origin }, _) => {
                 self.fetch_failed(&origin);
+                Err(Bad("not an answer").into())
+            }
+            (What::Proof { question }, _) => {
+                self.proof_came(question, None)?;
                 Err(Bad("not an answer").into())
             }
             _ => Err(Bad("not an answer").into()),
@@ -101,13 +117,23 @@ impl<T: Transaction> Turn<'_, '_, T> {
     fn judge_gossip(&mut self, topic: Topic, kind: Kind, payload: &[u8]) -> Result<Verdict, Stop> {
         match (topic, kind) {
             (Topic::Digests, Kind::Digest) => self.digest_gossiped(payload),
+            (Topic::Digests, Kind::Chains) => self.chains_gossiped(payload),
+            (Topic::Digests, Kind::Revocations) => self.revocations_came(payload),
             (Topic::Acks, Kind::Heads) => {
                 let heads = super::messages::body::<Heads>(payload)?;
+                let (mut bad, mut verdict) = (None, Verdict::Ignore);
                 for note in heads.notes.as_slice() {
-                    self.digest_gossiped(note.as_slice())?;
+                    // One that cannot be judged here does not hide the others.
+                    match self.digest_gossiped(note.as_slice()) {
+                        Ok(Verdict::Accept) => verdict = Verdict::Accept,
+                        Ok(_) => {}
+                        Err(Stop::Bad(why)) => bad = bad.or(Some(why)),
+                        Err(stop) => return Err(stop),
+                    }
                 }
-                Ok(Verdict::Accept)
+                bad.map_or(Ok(verdict), |bad| Err(bad.into()))
             }
+            (Topic::Alarms, Kind::Fork) => self.fork_gossiped(payload),
             _ => Ok(Verdict::Ignore),
         }
     }

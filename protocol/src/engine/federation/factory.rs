@@ -11,7 +11,7 @@ use super::{Bad, MemberIx, Settings, Stop, Turn, What};
 use crate::engine::ledger::Head;
 use crate::engine::store::{StoreError, Transaction};
 use crate::wire::v1::{DiskRef, Kind, Prepared, Reason, Refused};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Pause before an unanswered message is sent again, in microseconds.
 const AGAIN_US: u64 = 1_000_000;
@@ -42,6 +42,8 @@ pub(super) struct Factory {
     pub(super) prepared: BTreeMap<MemberIx, u64>,
     /// Entries that were sent to a tower, and when.
     pub(super) sent: BTreeMap<MemberIx, (u64, u64)>,
+    /// Size of the newest digest, as of the last look at who lacks it.
+    pub(super) newest: Option<u64>,
     /// Newest digest sent to a tower, and when.
     pub(super) digests: BTreeMap<MemberIx, (u64, u64)>,
     /// Entries that a tower said it holds.
@@ -56,6 +58,8 @@ pub(super) struct Factory {
     pub(super) rests_on: BTreeMap<MemberIx, [u8; 16]>,
     /// How often a tower's disk changed while this node rested on it.
     pub(super) unsteady: BTreeMap<MemberIx, u32>,
+    /// Towers whose disk was replaced as others say, by who says it, although this node knows no newer one.
+    pub(super) disowned: BTreeMap<MemberIx, BTreeSet<MemberIx>>,
     /// How often fetching the own ledger from a tower failed, and since when that is counted.
     pub(super) failed: BTreeMap<MemberIx, u32>,
     pub(super) failed_since_us: u64,
@@ -76,6 +80,7 @@ impl Factory {
             follower: None,
             prepared: BTreeMap::new(),
             sent: BTreeMap::new(),
+            newest: None,
             digests: BTreeMap::new(),
             held: BTreeMap::new(),
             fork_proof: None,
@@ -83,6 +88,7 @@ impl Factory {
             backlog: Backlog::default(),
             rests_on: BTreeMap::new(),
             unsteady: BTreeMap::new(),
+            disowned: BTreeMap::new(),
             failed: BTreeMap::new(),
             failed_since_us: 0,
         }
@@ -149,6 +155,14 @@ impl Factory {
     /// Whether digests are signed, so that this node knows its own newest one.
     pub(super) fn signs(&self) -> bool {
         matches!(self.phase, Phase::Active)
+    }
+
+    /// Whether this node knows what it signed before this start.
+    pub(super) fn knows_itself(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Idle | Phase::Preparing { .. } | Phase::Active
+        )
     }
 
     pub(super) fn may_append(&self) -> bool {
@@ -297,6 +311,10 @@ impl<T: Transaction> Turn<'_, '_, T> {
 
     /// Signs the largest cut that k towers hold.
     fn sign_ready(&mut self) -> Result<(), StoreError> {
+        // What is ready stays ready, and is signed under the keys that come next (R6).
+        if self.keys_ended() {
+            return Ok(());
+        }
         let me = self.settings.me;
         let needed = self
             .settings
@@ -348,6 +366,8 @@ impl<T: Transaction> Turn<'_, '_, T> {
         match refused.reason {
             Reason::HigherIncarnation => self.superseded(refused.evidence.as_slice()),
             Reason::BelowDigest => self.own_shown(refused.evidence.as_slice()),
+            // Its own disk is another one: it says which when it asks for marks, and nothing needs showing.
+            Reason::ReplacedDisk if refused.evidence.as_slice().is_empty() => Ok(()),
             Reason::ReplacedDisk
                 if matches!(
                     self.v.factory.phase,
@@ -355,8 +375,11 @@ impl<T: Transaction> Turn<'_, '_, T> {
                 ) =>
             {
                 // Without the other tower's own word a liar could keep us recovering for ever.
-                self.disk_shown(refused.evidence.as_slice())?;
+                let other = self.disk_shown(refused.evidence.as_slice())?;
                 self.rest_on_current_disks()?;
+                if let Some(other) = other {
+                    self.disowned(other, tower);
+                }
                 Ok(())
             }
             Reason::Gap if refused.held >= self.own.head.signed.unwrap_or(0) => {

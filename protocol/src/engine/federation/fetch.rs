@@ -37,24 +37,38 @@ pub(super) struct Fetch {
 impl<T: Transaction> Turn<'_, '_, T> {
     /// Asks for the next piece of every ledger that is behind.
     pub(super) fn fetch_more(&mut self) -> Result<(), StoreError> {
+        if !self.v.may_lack && !self.v.tower.restoring && self.v.forks.lacks_nothing() {
+            return Ok(());
+        }
+        self.v.may_lack = false;
         let members = &self.settings.members;
         let watched: Vec<MemberIx> = (0..members.count())
             .filter(|one| self.watches(*one))
             .collect();
         for origin in watched {
-            let name = self.settings.members.name(origin).to_owned();
-            if self.v.fetches.get(&name).is_some_and(|fetch| fetch.waiting) || !self.any_peer() {
-                continue;
-            }
-            let Some(mirror) = Mirror::load(self.own.tx, &name)? else {
+            let name = self.settings.members.name(origin);
+            let Some(row) = Mirror::row(self.own.tx, name)? else {
                 continue;
             };
+            if self.v.complete.get(&origin) == Some(&row) {
+                self.not_behind(origin);
+                continue;
+            }
+            let name = name.to_owned();
+            let mirror = Mirror::of_row(&name, &row)?;
             let (held, seen) = (mirror.base.end(), mirror.seen_size());
-            if held < seen
-                && !mirror.conflict
-                && held.saturating_sub(mirror.flushed) < BACKLOG_ENTRIES
-            {
-                self.ask_entries(origin, &name, held, seen, None);
+            if held >= seen || mirror.conflict {
+                self.not_behind(origin);
+                self.v.complete.insert(origin, row);
+            } else if held.saturating_sub(mirror.flushed) < BACKLOG_ENTRIES {
+                self.behind(origin, &mirror)?;
+                if self.any_peer() && !self.v.fetches.get(&name).is_some_and(|fetch| fetch.waiting)
+                {
+                    self.ask_entries(origin, &name, held, seen, None);
+                }
+            } else {
+                // It waits for this node's own flusher.
+                self.not_behind(origin);
             }
         }
         Ok(())
@@ -198,10 +212,13 @@ impl<T: Transaction> Turn<'_, '_, T> {
             .map_err(|_| Bad("malformed bundle"))?;
         proved(&edge, &head, (digest.size, &digest.root))?;
         open.write(self.own.tx)?;
+        let part = mirror.base.end()..edge.end();
+        self.find_entries_in(origin, mirror.place, part)?;
         mirror.base = edge.clone();
         mirror.end = edge;
         mirror.prepared_by.clear();
         if mirror.base.end() == seen {
+            self.good(origin, seen, digest.root);
             self.verified(origin, seen, digest.root);
         }
         mirror.store(self.own.tx, name)?;

@@ -11,7 +11,7 @@ use crate::wire::v1::{Heads, Kind};
 use crate::wire::{Frame, Version};
 
 /// Pause between two heads, in microseconds.
-const INTERVAL_US: u64 = 1_000_000;
+pub(super) const INTERVAL_US: u64 = 1_000_000;
 
 impl<T: Transaction> Turn<'_, '_, T> {
     /// Tells what was acked since the last time.
@@ -25,6 +25,10 @@ impl<T: Transaction> Turn<'_, '_, T> {
         let mut notes = Vec::new();
         let mut bytes = 0;
         for (origin, mirror) in Mirror::all(self.own.tx)? {
+            // Of logs that are no members the others know nothing.
+            if mirror.is_foreign() && self.settings.members.by_name(&origin).is_none() {
+                continue;
+            }
             let Some(ack) = mirror.acked else { continue };
             let said = (ack.size, ack.time_seconds);
             if self.v.tower.heads.get(&origin) == Some(&said) {

@@ -9,7 +9,7 @@ use crate::wire::hello::{ROLE_FACTORY, ROLE_TOWER};
 use crate::wire::{Goodbye, Hello, Times, common_version};
 
 /// Peers that are remembered at once; the transport's own limits are lower.
-const MAX_PEERS: usize = 512;
+pub(super) const MAX_PEERS: usize = 512;
 
 impl<T: Transaction> Turn<'_, '_, T> {
     pub(super) fn peer_up(&mut self, peer: String, dialed: bool) {
@@ -58,6 +58,8 @@ impl<T: Transaction> Turn<'_, '_, T> {
         for peer in peers {
             self.ask_hello(peer);
         }
+        // For members that are connected to others only.
+        self.tell_chain();
     }
 
     pub(super) fn peer_down(&mut self, peer: &str) {

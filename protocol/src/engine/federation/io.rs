@@ -4,11 +4,18 @@
 
 use super::checks::Checks;
 use super::members::MemberIx;
+use super::skew::ClockStatus;
+use super::witness::{Answer, Upload};
+use crate::clock::{Interval, Stamps};
 use crate::engine::ledger;
 use crate::engine::nonces::Counts;
 use crate::engine::store::Place;
+use crate::fork::ForkProof;
 use crate::manifest::Quorum;
-use crate::wire::v1::Get;
+use crate::note::SignedNote;
+use crate::tlog::hash::Hash;
+use crate::wire::v1::{Get, GetProof};
+use crate::witness::{AddCheckpoint, SignSubtree};
 
 /// Which protocol a request speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,6 +33,8 @@ pub enum Topic {
     Digests,
     /// Heads of towers.
     Acks,
+    /// Fork proofs.
+    Alarms,
 }
 
 /// What the gossip layer does with a message.
@@ -90,6 +99,31 @@ pub enum Input {
         /// What was checked ahead.
         checks: Checks,
     },
+    /// A checkpoint came over HTTP, see [`super::witness`].
+    AddCheckpoint {
+        /// Names the answer.
+        id: u64,
+        /// The request.
+        request: Box<AddCheckpoint>,
+        /// What was checked ahead.
+        checks: Checks,
+    },
+    /// A subtree of a cosigned tree is to be signed, as HTTP asked; see [`super::witness`].
+    SignSubtree {
+        /// Names the answer.
+        id: u64,
+        /// The request.
+        request: Box<SignSubtree>,
+        /// What was checked ahead.
+        checks: Checks,
+    },
+    /// Entries came over HTTP, see [`super::witness`].
+    AddEntries {
+        /// Names the answer.
+        id: u64,
+        /// What came.
+        upload: Box<Upload>,
+    },
     /// Tiles of a mirrored ledger below `through` are in files, verified.
     MirrorFlushed {
         /// The ledger.
@@ -97,6 +131,32 @@ pub enum Input {
         /// One past the last flushed entry.
         through: u64,
     },
+    /// A probe of a peer's clock came back: what was read at the socket (R8).
+    ClockSample {
+        /// Transport id.
+        peer: String,
+        /// The four timestamps.
+        stamps: Stamps,
+    },
+    /// Answer to [`Free::Compare`].
+    Compared {
+        /// Its number.
+        question: u64,
+        /// The nodes; `None` if they cannot be had from here.
+        nodes: Option<Vec<Hash>>,
+    },
+    /// Two digests under this node's own log key that cannot both be true, found beside the engine and judged by it again.
+    OwnFork(Box<ForkProof>),
+    /// The file of a window is durable, see [`Free::KeepWindow`].
+    WindowKept {
+        /// Its SHA-256.
+        hash: Hash,
+    },
+    /// An operator compared this node's wall clock with another one and says that it is right (R8): good until the next step
+    /// of the clock or the next start.
+    ConfirmClock,
+    /// A revocation by this node's own identity key: see [`super::revocations`]. The revoked keys sign nothing any more.
+    Revoke(Box<SignedNote>),
     /// Time passed.
     Tick,
 }
@@ -118,6 +178,12 @@ impl FreeBytes {
 }
 
 impl PromiseBytes {
+    /// For whoever watches what leaves a node, without sending it.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        &self.0
+    }
+
     /// For the transport, after the commit.
     #[must_use]
     pub fn into_inner(self) -> Vec<u8> {
@@ -153,13 +219,21 @@ pub enum Promise {
     },
     /// Make the keys of the next serial and hand them over with [`super::Engine::renew`]: this tower was restored (R3).
     TakeSerial {
-        /// First size that the new log key signs.
+        /// First size that the new log key signs, if they are handed over before the next step; see
+        /// [`super::Engine::next_from_size`].
         log_from_size: u64,
     },
     /// A quorum of towers holds and acknowledged the ledger up to here.
     Acked {
         /// Size of the digest.
         size: u64,
+    },
+    /// Answer an HTTP request: [`Input::AddCheckpoint`], [`Input::SignSubtree`] or [`Input::AddEntries`].
+    Witnessed {
+        /// The request.
+        id: u64,
+        /// The answer.
+        answer: Answer,
     },
     /// A human must know.
     Alarm(Alarm),
@@ -195,6 +269,28 @@ pub enum Free {
         /// What was asked for.
         get: Get,
     },
+    /// Make a proof and answer with it: see [`super::serve::prove`].
+    Prove {
+        /// The request.
+        id: u64,
+        /// Which ledger.
+        place: Place,
+        /// What was asked for.
+        get: GetProof,
+    },
+    /// Make a proof for this node itself, see [`super::serve::nodes`], and hand it over with [`Input::Compared`].
+    Compare {
+        /// Names the answer.
+        question: u64,
+        /// Which ledger.
+        place: Place,
+        /// Its origin.
+        origin: String,
+        /// Size of the smaller tree.
+        smaller: u64,
+        /// Size of the larger tree.
+        larger: u64,
+    },
     /// Do not answer.
     NoAnswer {
         /// The request.
@@ -214,6 +310,15 @@ pub enum Free {
         /// Transport id.
         peer: String,
     },
+    /// Keep these bytes in a file for good, then say [`Input::WindowKept`]. If it cannot be kept, it is asked for again.
+    KeepWindow {
+        /// Their SHA-256.
+        hash: Hash,
+        /// An attachment, see [`crate::window`].
+        bytes: Vec<u8>,
+    },
+    /// The own clocks stepped: measure all peers' clocks anew, now.
+    MeasureClocks,
     /// A message was given up: for the log.
     Refused {
         /// Transport id of who sent it, or passed it on.
@@ -257,17 +362,67 @@ pub enum Alarm {
         /// By so many microseconds.
         by_us: i64,
     },
+    /// More than half of the members show that the own wall clock is out of bounds (R4): nothing is acknowledged.
+    ClockViolated {
+        /// How far it is ahead of the federation's time: between both, in microseconds.
+        own: Interval,
+        /// Members that show it, each by itself.
+        against: usize,
+        /// Members in all.
+        members: usize,
+    },
     /// Two digests of one ledger cannot both be true.
     Fork {
         /// The ledger.
         origin: String,
-        /// Size of the larger one.
+        /// Size of the larger digest.
+        size: u64,
+    },
+    /// A tower acknowledged two trees that cannot both be true.
+    TowerFork {
+        /// The ledger.
+        origin: String,
+        /// The tower.
+        tower: String,
+    },
+    /// Nobody hands out what a ledger's newest digest covers, nor a proof that it extends what is held.
+    Withheld {
+        /// The ledger.
+        origin: String,
+        /// Size of that digest.
         size: u64,
     },
     /// A tower finds acks of its own that it does not remember: its disk was rolled back.
     TowerRolledBack {
         /// The ledger.
         origin: String,
+    },
+    /// A newer certificate takes a size that the key before it signed already (R6).
+    KeyRange {
+        /// The ledger.
+        origin: String,
+        /// Size of the digest that was signed.
+        size: u64,
+        /// First size of the newer key.
+        from_size: u64,
+    },
+    /// A revoked key signed what covers its own revocation: somebody else has it (R6).
+    StolenKey {
+        /// Whose key.
+        member: String,
+        /// Its serial.
+        serial: u64,
+        /// The ledger.
+        origin: String,
+        /// Size of the digest that it signed.
+        size: u64,
+    },
+    /// A member signed a digest of a form that no honest member signs; it is kept.
+    OddDigest {
+        /// The ledger.
+        origin: String,
+        /// Its size.
+        size: u64,
     },
 }
 
@@ -289,6 +444,16 @@ pub struct Status {
     pub peers: Vec<PeerStatus>,
     /// Mirrored ledgers: name, entries held under a digest, newest digest seen, newest acked.
     pub mirrors: Vec<MirrorStatus>,
+    /// Fork proofs that are kept, in the order of their digests.
+    pub forks: Vec<ForkStatus>,
+    /// Digests of members that no honest one signs, and that are kept: see [`super::forks::odd`].
+    pub odd_digests: Vec<OddStatus>,
+    /// Serials of members that were revoked.
+    pub revoked: Vec<RevokedStatus>,
+    /// Logs that are no members and that this tower cosigns: the first few hundred.
+    pub logs: Vec<LogStatus>,
+    /// How many of those there are.
+    pub logs_total: u64,
     /// Messages refused, by reason.
     pub refused: Vec<(&'static str, u64)>,
     /// The quorum of this node's own ledger, if towers watch it.
@@ -299,6 +464,8 @@ pub struct Status {
     pub waits_for: Vec<String>,
     /// Steps of the wall clock since the start.
     pub wall_steps: u64,
+    /// The clocks of the members, and what they say of the own one.
+    pub clock: ClockStatus,
     /// What anti-replay accepted and refused since the start.
     pub nonces: Counts,
     /// Ledgers that a restored tower has yet to catch up with, or to ack for the first time.
@@ -339,4 +506,60 @@ pub struct MirrorStatus {
     pub seen: u64,
     /// Newest digest acknowledged.
     pub acked: u64,
+    /// `ok`, `withheld` or `forked` (R5), or `key-range` (R6).
+    pub state: &'static str,
+}
+
+/// One fork proof.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForkStatus {
+    /// `origin` or `tower`.
+    pub kind: &'static str,
+    /// Whom it accuses.
+    pub accused: String,
+    /// The ledger.
+    pub origin: String,
+    /// Size of the smaller digest.
+    pub smaller: u64,
+    /// Size of the larger digest.
+    pub larger: u64,
+    /// SHA-256 of the file, in hex.
+    pub digest: String,
+}
+
+/// A digest that no honest member signs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OddStatus {
+    /// The ledger.
+    pub origin: String,
+    /// Its size.
+    pub size: u64,
+    /// SHA-256 of the note, in hex.
+    pub digest: String,
+}
+
+/// One serial that was revoked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevokedStatus {
+    /// The member.
+    pub name: String,
+    /// Its serial.
+    pub serial: u64,
+    /// The reason's word.
+    pub reason: &'static str,
+    /// Ledgers for which it acts, as far as is known here.
+    pub acts_for: Vec<String>,
+}
+
+/// One log that is no member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogStatus {
+    /// The log.
+    pub origin: String,
+    /// Size cosigned last; `None` if none was.
+    pub size: Option<u64>,
+    /// Time of that cosignature, in seconds since 1970.
+    pub time_seconds: u64,
+    /// Whether there is a fork proof against it.
+    pub forked: bool,
 }

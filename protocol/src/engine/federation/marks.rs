@@ -23,16 +23,43 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Pause before an unanswered question is asked again, in microseconds.
 const AGAIN_US: u64 = 1_000_000;
 
+/// Who told what it saw of which ledgers.
+#[derive(Default)]
+struct Told(BTreeMap<MemberIx, BTreeSet<MemberIx>>);
+
+impl Told {
+    fn add(&mut self, who: MemberIx, of: MemberIx) {
+        self.0.entry(who).or_default().insert(of);
+    }
+
+    fn has(&self, who: MemberIx, of: MemberIx) -> bool {
+        self.0.get(&who).is_some_and(|told| told.contains(&of))
+    }
+
+    /// Of how many ledgers; only of those that are watched here.
+    fn count(&self, who: MemberIx) -> usize {
+        self.0.get(&who).map_or(0, BTreeSet::len)
+    }
+
+    fn forget(&mut self, of: MemberIx) {
+        for told in self.0.values_mut() {
+            told.remove(&of);
+        }
+    }
+}
+
 /// What a tower was told since its start.
 #[derive(Default)]
 pub(super) struct Tower {
     nonce: [u8; 16],
     /// Who told what it saw of which ledger.
-    told: BTreeSet<(MemberIx, MemberIx)>,
+    told: Told,
     asked: BTreeMap<MemberIx, u64>,
     counters: Counters,
     /// What others told a restored tower of a ledger: by ledger, then by who told it.
     pub(super) heard: BTreeMap<MemberIx, BTreeMap<MemberIx, Heard>>,
+    /// Other towers that have themselves to catch up with a ledger, as they said last: by ledger.
+    pub(super) restored_too: BTreeMap<MemberIx, BTreeSet<MemberIx>>,
     /// Whether a restore goes on.
     pub(super) restoring: bool,
     /// Tails that a restored tower fetches, by ledger.
@@ -53,10 +80,37 @@ impl Tower {
         self.asked.remove(&member);
     }
 
+    /// Whether nobody who is connected is to be asked, now or again.
+    pub(super) fn was_asked_for_all(&self, settings: &Settings, v: &Volatile) -> bool {
+        let (members, me) = (&settings.members, settings.me);
+        let watched = (0..members.count()).filter(|one| settings.watches(*one));
+        let watched = watched.count();
+        self.nonce != [0; 16]
+            && !self.first_ack
+            && (0..members.count())
+                .filter(|one| *one != me && v.connection(members, *one).is_some())
+                .all(|one| self.told_all(one, watched))
+    }
+
+    /// Whether a member told what it saw of all ledgers that are watched here, which are so many.
+    fn told_all(&self, member: MemberIx, watched: usize) -> bool {
+        self.told.count(member) == watched
+    }
+
+    /// Another tower says whether it has itself to catch up with a ledger.
+    fn restored(&mut self, origin: MemberIx, tower: MemberIx, still: bool) {
+        let of_origin = self.restored_too.entry(origin).or_default();
+        if still {
+            of_origin.insert(tower);
+        } else {
+            of_origin.remove(&tower);
+        }
+    }
+
     /// Asks everybody again who told something of this ledger.
     pub(super) fn ask_again(&mut self, origin: MemberIx) {
         self.heard.remove(&origin);
-        self.told.retain(|(_, of)| *of != origin);
+        self.told.forget(origin);
     }
 }
 
@@ -66,16 +120,14 @@ pub(super) fn told_enough(settings: &Settings, v: &Volatile, origin: MemberIx) -
     if settings.disk.restore != Restore::Done {
         return false;
     }
-    let others = settings
-        .members
-        .towers_of(origin)
-        .filter(|one| *one != settings.me);
+    let members = &settings.members;
+    let others = members.towers_of(origin).filter(|one| *one != settings.me);
     // Whoever is gone for good cannot tell, and a human said so; whoever is here must.
     let accepted = settings.disk.accepted
         && others
-            .filter(|one| v.connection(*one).is_some())
-            .all(|one| v.tower.told.contains(&(one, origin)));
-    let factory = v.connection(origin).is_none() || v.tower.told.contains(&(origin, origin));
+            .filter(|one| v.connection(members, *one).is_some())
+            .all(|one| v.tower.told.has(one, origin));
+    let factory = v.connection(members, origin).is_none() || v.tower.told.has(origin, origin);
     factory && (accepted || others_told(settings, v, origin))
 }
 
@@ -87,7 +139,7 @@ fn others_told(settings: &Settings, v: &Volatile, origin: MemberIx) -> bool {
         .quorum_of(origin)
         .map_or(others.len(), |quorum| quorum.recovery as usize)
         .min(others.len());
-    let told = |member: &MemberIx| v.tower.told.contains(&(*member, origin));
+    let told = |member: &MemberIx| v.tower.told.has(*member, origin);
     others.iter().filter(|one| told(one)).count() >= needed
 }
 
@@ -103,8 +155,8 @@ pub(super) fn waits_for(settings: &Settings, v: &Volatile) -> BTreeSet<MemberIx>
             continue;
         }
         let others = members.towers_of(origin).filter(|one| *one != me);
-        let connected = v.connection(origin).map(|_| origin);
-        let silent = |one: &MemberIx| !v.tower.told.contains(&(*one, origin));
+        let connected = v.connection(members, origin).map(|_| origin);
+        let silent = |one: &MemberIx| !v.tower.told.has(*one, origin);
         missing.extend(others.chain(connected).filter(silent));
     }
     missing
@@ -126,22 +178,21 @@ impl<T: Transaction> Turn<'_, '_, T> {
             self.v.tower.nonce = self.seed.draw();
         }
         let now = self.now_us();
-        let watched: Vec<MemberIx> = (0..self.settings.members.count())
+        let watched = (0..self.settings.members.count())
             .filter(|one| self.watches(*one))
-            .collect();
+            .count();
         for member in 0..self.settings.members.count() {
             let tower = &self.v.tower;
             let asked = tower.asked.get(&member);
-            let Some(peer) = self.connection(member).map(str::to_owned) else {
-                continue;
-            };
             if member == me
-                || (watched.iter().all(|of| tower.told.contains(&(member, *of)))
-                    && !tower.first_ack)
+                || (tower.told_all(member, watched) && !tower.first_ack)
                 || asked.is_some_and(|at| now < at.saturating_add(AGAIN_US))
             {
                 continue;
             }
+            let Some(peer) = self.connection(member).map(str::to_owned) else {
+                continue;
+            };
             let counter = self.v.tower.counters.next(self.own.tx)?;
             let token = self
                 .v
@@ -196,7 +247,10 @@ impl<T: Transaction> Turn<'_, '_, T> {
         self.rest_on_current_disks()?;
         let mut list = Vec::new();
         for (name, mirror) in Mirror::all(self.own.tx)? {
-            list.extend(mark_of(&name, mirror));
+            let member = self.settings.members.by_name(&name).is_some();
+            if member || !mirror.is_foreign() {
+                list.extend(mark_of(&name, mirror));
+            }
         }
         list.extend(self.own_mark()?);
         let marked = Marked {
@@ -316,6 +370,9 @@ impl<T: Transaction> Turn<'_, '_, T> {
             if !self.take_mark(member, mark)? || mark.restored {
                 wrong.extend(origin);
             }
+            if let Some(origin) = origin {
+                self.v.tower.restored(origin, member, mark.restored);
+            }
         }
         let names: Vec<(MemberIx, String)> = (0..self.settings.members.count())
             .filter(|one| self.watches(*one) && !wrong.contains(one))
@@ -323,7 +380,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
             .collect();
         for (origin, name) in names {
             self.heard_of(member, origin, marked.signs);
-            self.v.tower.told.insert((member, origin));
+            self.v.tower.told.add(member, origin);
             self.ack_if_held(origin, &name)?;
         }
         Ok(self.end_acceptance()?)
@@ -370,6 +427,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
             self.raise_ack(origin, digest.size, &note)?;
             self.see(origin, &digest, &note)?;
             self.others_acked(origin, &digest, &note)?;
+            self.hear_acks(origin, &digest, &note)?;
         }
         if self.watches(origin) && !mark.restored {
             right &= self.hear(from, origin, mark);

@@ -5,6 +5,7 @@ use crate::cert::{Certificate, certificate_hash, key_for_size, verify_chain};
 use crate::manifest::{Federation, Quorum};
 use crate::note::{SignedNote, VerifierKey};
 use crate::wire::MemberId;
+use std::collections::BTreeSet;
 
 /// Index of a member in the manifest.
 pub type MemberIx = usize;
@@ -21,6 +22,8 @@ struct Known {
     id: MemberId,
     notes: Vec<SignedNote>,
     chain: Vec<Certificate>,
+    /// Serials that were revoked: nothing new is taken under them.
+    revoked: BTreeSet<u64>,
 }
 
 impl Members {
@@ -35,6 +38,7 @@ impl Members {
                 id: MemberId::of(&member.identity),
                 notes: Vec::new(),
                 chain: Vec::new(),
+                revoked: BTreeSet::new(),
             })
             .collect();
         Self { federation, known }
@@ -139,6 +143,17 @@ impl Members {
         }
     }
 
+    /// From now on nothing new is taken under a serial of this member. What was taken stands.
+    pub fn revoke(&mut self, member: MemberIx, serial: u64) {
+        self.known[member].revoked.insert(serial);
+    }
+
+    /// Whether a serial of this member was revoked.
+    #[must_use]
+    pub fn is_revoked(&self, member: MemberIx, serial: u64) -> bool {
+        self.known[member].revoked.contains(&serial)
+    }
+
     /// The certificate notes known of a member.
     #[must_use]
     pub fn notes(&self, member: MemberIx) -> &[SignedNote] {
@@ -160,7 +175,7 @@ impl Members {
             .iter()
             .rev()
             .take(2)
-            .find(|one| one.serial == serial)?;
+            .find(|one| one.serial == serial && !self.is_revoked(member, serial))?;
         Some(&certificate.envelope)
     }
 
@@ -172,15 +187,19 @@ impl Members {
         Some(&certificate.envelope)
     }
 
-    /// The certificates whose keys cosign: the two newest, because in the overlap both do (R6).
+    /// The certificates whose keys cosign: the two newest, because in the overlap both do, without revoked ones (R6).
     pub fn cosigners(&self, member: MemberIx) -> impl Iterator<Item = &Certificate> {
-        self.known[member].chain.iter().rev().take(2)
+        let newest = self.known[member].chain.iter().rev().take(2);
+        newest.filter(move |one| !self.is_revoked(member, one.serial))
     }
 
-    /// How many certificates are known in all: grows with everything that is learned.
+    /// How many certificates and revocations are known in all: grows with everything that is learned.
     #[must_use]
     pub fn generation(&self) -> usize {
-        self.known.iter().map(|known| known.chain.len()).sum()
+        let sizes = self.known.iter();
+        sizes
+            .map(|known| known.chain.len() + known.revoked.len())
+            .sum()
     }
 
     /// The key that signs a member's digest of `size` entries.

@@ -15,6 +15,9 @@ use crate::wire::{Envelope, Frame, Guard, Header, MemberId, Version, to_member, 
 /// Longest frame of the sync protocol: a tail of 8 MiB with its head.
 pub(super) const MAX_FRAME_BYTES: usize = 9 << 20;
 
+/// What is no digest by the rules of members, whoever signed it.
+pub(super) const MALFORMED_DIGEST: Bad = Bad("malformed digest");
+
 /// Notes of one heads message: with its frame below what gossip carries (64 KiB).
 pub(super) const MAX_HEADS_BYTES: usize = 56 << 10;
 
@@ -43,7 +46,7 @@ impl Settings {
             lineage: [0; 16],
             epoch: self.members.federation().manifest().epoch,
             sender: self.members.id(self.me),
-            key_serial: self.keys.newest.number,
+            key_serial: self.keys.speaker(now.wall_seconds()).number,
             incarnation: self.incarnation.number,
             destination: match to {
                 To::Member(member) => to_member(self.members.id(*member)),
@@ -66,7 +69,8 @@ impl Settings {
         let header = self.header(now, kind, to, guarded.0, guarded.1);
         // Bodies are bounded far below the envelope's limit and the key is Ed25519, so sealing cannot fail; an empty
         // message would be refused by every reader.
-        Envelope::seal(header, codec::encode(body), &self.keys.newest.envelope)
+        let key = &self.keys.speaker(now.wall_seconds()).envelope;
+        Envelope::seal(header, codec::encode(body), key)
             .map(|envelope| envelope.to_bytes())
             .unwrap_or_default()
     }
@@ -82,7 +86,14 @@ impl Settings {
     ) -> FreeBytes {
         debug_assert!(matches!(
             kind,
-            Kind::Prepare | Kind::Recover | Kind::Get | Kind::Refused | Kind::KnownChains
+            Kind::Prepare
+                | Kind::Recover
+                | Kind::Get
+                | Kind::Refused
+                | Kind::KnownChains
+                | Kind::KnownForks
+                | Kind::KnownRevocations
+                | Kind::GetProof
         ));
         let mut payload = self.sealed(now, kind, to, (Guard::None, [0; 16]), body);
         payload.extend_from_slice(rest);
@@ -197,7 +208,10 @@ pub(super) fn note_frame(kind: Kind, note: &str) -> Vec<u8> {
 
 /// A frame that holds what speaks for itself and promises nothing.
 pub(super) fn note_frame_of(kind: Kind, payload: &[u8]) -> FreeBytes {
-    debug_assert!(matches!(kind, Kind::Chains));
+    debug_assert!(matches!(
+        kind,
+        Kind::Chains | Kind::Forks | Kind::ProofNodes | Kind::Revocations
+    ));
     FreeBytes(Frame::encode(Version::V1_0, kind.number(), payload))
 }
 

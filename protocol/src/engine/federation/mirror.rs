@@ -31,6 +31,8 @@ pub struct Mirror {
     pub prepared_by: Vec<u8>,
     /// The newest digest seen, whether its entries are held or not: size and note. Never goes back.
     pub seen: Option<(u64, String)>,
+    /// The newest digest of which all entries are held, while a newer one was seen.
+    pub verified: Option<(u64, String)>,
     /// The newest ack given.
     pub acked: Option<Ack>,
     /// Whether the seen digest contradicts what is held: no acks then (R5).
@@ -74,6 +76,8 @@ struct Row {
     prepared_by: Bytes<MAX_EVIDENCE_BYTES>,
     seen_size: u64,
     seen: Bytes<MAX_NOTE_BYTES>,
+    verified_size: u64,
+    verified: Bytes<MAX_NOTE_BYTES>,
     acked: (u64, u64),
     acked_note: Bytes<MAX_NOTE_BYTES>,
     conflict: bool,
@@ -81,6 +85,14 @@ struct Row {
 }
 
 impl Mirror {
+    /// The row of a ledger as it is stored.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(super) fn row(tx: &impl Transaction, origin: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        tx.row(Table::Mirror, origin.as_bytes())
+    }
+
     /// Nothing held yet.
     #[must_use]
     pub fn empty(place: Place) -> Self {
@@ -99,10 +111,20 @@ impl Mirror {
             promised_by: Vec::new(),
             prepared_by: Vec::new(),
             seen: None,
+            verified: None,
             acked: None,
             conflict: false,
             restore: MirrorRestore::Done,
         }
+    }
+
+    /// Whether it looks like that of a log that was never a member: nothing of it came from members.
+    #[must_use]
+    pub fn is_foreign(&self) -> bool {
+        self.seen.is_none()
+            && self.promised_by.is_empty()
+            && self.prepared_by.is_empty()
+            && self.restore == MirrorRestore::Done
     }
 
     /// Size of the newest digest seen.
@@ -130,12 +152,38 @@ impl Mirror {
     /// # Errors
     /// When the store fails or the record is damaged.
     pub fn load(tx: &impl Transaction, origin: &str) -> Result<Option<Self>, StoreError> {
-        let Some(bytes) = tx.row(Table::Mirror, origin.as_bytes())? else {
-            return Ok(None);
-        };
-        Self::decode(&bytes)
-            .map(Some)
+        let row = Self::row(tx, origin)?;
+        row.map(|row| Self::of_row(origin, &row)).transpose()
+    }
+
+    /// Reads the record of an origin out of its row.
+    ///
+    /// # Errors
+    /// When the record is damaged.
+    pub fn of_row(origin: &str, row: &[u8]) -> Result<Self, StoreError> {
+        Self::decode(row)
             .ok_or_else(|| StoreError::Damaged(format!("the mirror record of {origin}")))
+    }
+
+    /// The newest digest whose entries are all held: size and note.
+    #[must_use]
+    pub fn held_digest(&self) -> Option<(u64, &str)> {
+        self.newest_of(self.seen.as_ref())
+    }
+
+    /// The same of those that do not contradict what is held: the digest that entries can be handed out under.
+    #[must_use]
+    pub fn exportable(&self) -> Option<(u64, &str)> {
+        self.newest_of(self.seen.as_ref().filter(|_| !self.conflict))
+    }
+
+    fn newest_of<'a>(&'a self, seen: Option<&'a (u64, String)>) -> Option<(u64, &'a str)> {
+        let digests = [seen, self.verified.as_ref()];
+        let digests = digests.map(|one| one.map(|(size, note)| (*size, note.as_str())));
+        let acked = self.acked.as_ref().map(|ack| (ack.size, ack.note.as_str()));
+        let all = digests.into_iter().chain([acked]).flatten();
+        all.filter(|(size, _)| *size <= self.base.end())
+            .max_by_key(|(size, _)| *size)
     }
 
     /// As [`Mirror::load`]; a new one at the next free place if there is none.
@@ -191,6 +239,7 @@ impl Mirror {
         let hashes =
             |edge: &CompactRange| List::new(edge.nodes().iter().map(|node| node.hash).collect());
         let (seen_size, seen) = self.seen.clone().unwrap_or_default();
+        let (verified_size, verified) = self.verified.clone().unwrap_or_default();
         let acked = self.acked.as_ref();
         let row = Row {
             end_size: self.end.end(),
@@ -203,6 +252,8 @@ impl Mirror {
             prepared_by: Bytes::new(self.prepared_by.clone())?,
             seen_size,
             seen: Bytes::new(seen.into_bytes())?,
+            verified_size,
+            verified: Bytes::new(verified.into_bytes())?,
             acked: acked.map_or((0, 0), |ack| (ack.size, ack.time_seconds)),
             acked_note: Bytes::new(acked.map_or(Vec::new(), |ack| ack.note.clone().into_bytes()))?,
             conflict: self.conflict,
@@ -215,7 +266,9 @@ impl Mirror {
         Some(out)
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    /// Reads a record; `None` if it is damaged.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
         let (place, rest) = bytes.split_first_chunk::<4>()?;
         let (base, rest) = rest.split_first_chunk::<8>()?;
         let (flushed, rest) = rest.split_first_chunk::<8>()?;
@@ -223,6 +276,7 @@ impl Mirror {
         let text = |bytes: Bytes<MAX_NOTE_BYTES>| String::from_utf8(bytes.into_inner()).ok();
         let incarnation = |(number, instance)| Incarnation { number, instance };
         let (seen, acked) = (text(row.seen)?, text(row.acked_note)?);
+        let verified = text(row.verified)?;
         let edge = |size: u64, hashes: List<Hash, 64>| {
             CompactRange::from_hashes(0, size, hashes.as_slice())
         };
@@ -237,6 +291,7 @@ impl Mirror {
             promised_by: row.promised_by.into_inner(),
             prepared_by: row.prepared_by.into_inner(),
             seen: (!seen.is_empty()).then_some((row.seen_size, seen)),
+            verified: (!verified.is_empty()).then_some((row.verified_size, verified)),
             acked: (!acked.is_empty()).then_some(Ack {
                 size: row.acked.0,
                 time_seconds: row.acked.1,

@@ -11,18 +11,27 @@
 //! | `marks` | what a tower asks before it acks (R3) |
 //! | [`restored`], [`disk`] | a tower whose directory came out of a backup, or was lost (R1, R3) |
 //! | `own` | statements of this node's own that it did not make (R3) |
-//! | `clock` | steps of the wall clock (R8) |
+//! | `clock`, [`skew`] | steps of the wall clock (R8), everybody's clocks, and the stop of acks (R4) |
+//! | `window` | the hourly entry of what was seen (R13) |
+//! | [`forks`] | contradictions, proofs of them, quarantine (R5) |
 //! | `heads` | what a tower tells everybody once a second |
 //! | [`certificates`] | chains of members that are away (R6) |
+//! | [`revocations`] | serials that were withdrawn, and when that acts (R6) |
 //! | `fetch`, [`serve`] | catching up on entries, verified piece by piece |
+//! | `turn` | one step: what begins it, each input, what is due after them |
+//! | [`agenda`] | when something is due by itself |
 //! | `dispatch` | from frames to the rule that answers them |
+//! | [`witness`] | checkpoints that come over HTTP, of members and of other logs (R4) |
 //! | `status`, `alarms`, `refusals` | how far the node is, what went wrong and what was refused, for people |
-//! | [`checks`], [`members`], `messages`, [`io`] | signatures, who is who, envelopes, inputs and outputs |
+//! | [`ahead`], [`checks`], [`members`], `messages`, [`io`] | signatures, who is who, envelopes, inputs and outputs |
 
 mod acks;
 mod adopting;
+pub mod agenda;
+pub mod ahead;
 mod alarms;
 mod backlog;
+pub mod bounds;
 pub mod certificates;
 pub mod checks;
 mod clock;
@@ -32,6 +41,7 @@ pub mod disk;
 mod dispatch;
 mod factory;
 mod fetch;
+pub mod forks;
 mod heads;
 mod hello;
 pub mod io;
@@ -44,11 +54,17 @@ mod recovery;
 mod refusals;
 mod resting;
 pub mod restored;
+pub mod revocations;
+mod seed;
 pub mod serve;
+pub mod skew;
 mod status;
 mod tower;
+mod turn;
+mod window;
+pub mod witness;
 
-pub use io::{Alarm, Free, Input, Promise, Protocol, Status, Topic, Verdict};
+pub use io::{Alarm, Free, Input, LogStatus, Promise, Protocol, Status, Topic, Verdict};
 
 use super::Now;
 use super::keys::OwnKeys;
@@ -56,13 +72,14 @@ use super::ledger::start::Incarnation;
 use super::ledger::{self, Head, Ledger};
 use super::nonces::Counts;
 use super::outbox::Outbox;
-use super::store::{Record, StoreError, Transaction};
-use crate::tlog::hash::{Hash, sha256_parts};
+use super::store::{StoreError, Transaction};
+use crate::clock::Interval;
 use crate::wire::Range;
 use checks::Checks;
 use disk::OwnDisk;
 use factory::Factory;
 use members::{MemberIx, Members};
+use seed::Seed;
 use std::collections::BTreeMap;
 
 /// What is fixed for one start.
@@ -83,6 +100,8 @@ pub struct Settings {
     pub disk: OwnDisk,
     /// Name and version of this program.
     pub agent: String,
+    /// How often a `window` entry is appended (R13), in microseconds; `None`: never.
+    pub window_us: Option<u64>,
 }
 
 /// The state machine. What it keeps between steps is what is on its way: everything else is in the store.
@@ -100,23 +119,66 @@ struct Volatile {
     factory: Factory,
     tower: marks::Tower,
     fetches: BTreeMap<String, fetch::Fetch>,
+    /// A message came since it was last found that no ledger lacks entries here.
+    may_lack: bool,
+    /// Rows of the ledgers that lack nothing here, as they were when that was found: read again, they say the same. Bounded by
+    /// the manifest's members.
+    complete: BTreeMap<MemberIx, Vec<u8>>,
+    forks: forks::Forks,
+    /// Logs that are no members: configured, so they outlive a step that failed.
+    logs: witness::Logs,
+    /// When HTTP brought an older digest of a member last.
+    http_claims: BTreeMap<MemberIx, u64>,
+    /// A human was told since the start that HTTP brought a line of this tower's that it does not remember.
+    forgot_told: bool,
+    /// What was passed on of each ledger: the newest digest, and the newest ack of each tower, as size and time. Bounded by
+    /// the manifest's members.
+    passed_on: BTreeMap<(MemberIx, MemberIx), (u64, u64)>,
     goodbyes: BTreeMap<MemberIx, String>,
     refused: refusals::Refusals,
     nonces: Counts,
     clock: clock::Clock,
+    windows: window::Windows,
+    revocations: revocations::Known,
     /// The keys changed: every peer is to hear of the new certificate.
     say_hello: bool,
+    /// Certificates of this node may lack their entry.
+    certificates_owed: bool,
     acked: u64,
     steps: u64,
+    /// The last step did not commit.
+    failed: bool,
+    /// Until when nothing is asked, by the clock that never steps, because a step did not commit.
+    quiet_until_us: u64,
 }
 
 impl Volatile {
-    /// The open, admitted connection of a member.
-    fn connection(&self, member: MemberIx) -> Option<&str> {
+    /// The open, admitted connection of a member: only under its own transport id is it let in.
+    fn connection(&self, members: &Members, member: MemberIx) -> Option<&str> {
         self.peers
-            .iter()
-            .find(|(_, peer)| peer.admitted && peer.member == Some(member))
+            .get_key_value(members.peer(member))
+            .filter(|(_, peer)| peer.admitted && peer.member == Some(member))
             .map(|(name, _)| name.as_str())
+    }
+
+    /// The admitted members that were asked something longer ago than `pause_us`, or never. They count as asked now.
+    fn due(
+        &mut self,
+        now_us: u64,
+        pause_us: u64,
+        asked: fn(&mut Peer) -> &mut Option<u64>,
+    ) -> Vec<(String, MemberIx)> {
+        let admitted = self.peers.iter_mut().filter(|(_, peer)| peer.admitted);
+        let due = admitted.filter_map(|(name, peer)| {
+            let member = peer.member?;
+            let asked = asked(peer);
+            if asked.is_some_and(|at| now_us < at.saturating_add(pause_us)) {
+                return None;
+            }
+            *asked = Some(now_us);
+            Some((name.clone(), member))
+        });
+        due.collect()
     }
 }
 
@@ -131,6 +193,8 @@ struct Peer {
     their_token: [u8; 16],
     /// When it was asked for certificates last.
     certificates_us: Option<u64>,
+    /// When it was asked for fork proofs last.
+    forks_us: Option<u64>,
 }
 
 /// A request on its way.
@@ -139,9 +203,6 @@ struct Asked {
     what: What,
     at_us: u64,
 }
-
-/// Answers are not awaited for longer, in microseconds: the transport gives up long before.
-const ASKED_US: u64 = 120_000_000;
 
 /// What was asked.
 enum What {
@@ -152,6 +213,9 @@ enum What {
     Marks { member: MemberIx },
     Entries { origin: String },
     Certificates,
+    Revocations,
+    Forks,
+    Proof { question: u64 },
 }
 
 /// One step in progress.
@@ -163,26 +227,6 @@ struct Turn<'e, 'a, T> {
     out: Outbox<Promise, Free>,
     checks: Checks,
     seed: Seed,
-}
-
-/// Randomness for one step, from a value that the runtime drew.
-struct Seed {
-    seed: [u8; 32],
-    drawn: u64,
-}
-
-impl Seed {
-    fn draw(&mut self) -> [u8; 16] {
-        self.drawn += 1;
-        let Hash(bytes) = sha256_parts(&[
-            b"belfry/step-seed/v1\0",
-            &self.seed,
-            &self.drawn.to_be_bytes(),
-        ]);
-        let mut out = [0; 16];
-        out.copy_from_slice(&bytes[..16]);
-        out
-    }
 }
 
 /// Why a message was given up; counted by this word and answered only where a rule says so.
@@ -234,13 +278,25 @@ impl Engine {
                 factory,
                 tower: marks::Tower::default(),
                 fetches: BTreeMap::new(),
+                may_lack: true,
+                complete: BTreeMap::new(),
+                forks: forks::Forks::default(),
+                logs: witness::Logs::default(),
+                http_claims: BTreeMap::new(),
+                forgot_told: false,
+                passed_on: BTreeMap::new(),
                 goodbyes: BTreeMap::new(),
                 refused: refusals::Refusals::default(),
                 nonces: Counts::default(),
                 clock: clock::Clock::default(),
+                windows: window::Windows::default(),
+                revocations: revocations::Known::default(),
                 say_hello: false,
+                certificates_owed: true,
                 acked: 0,
                 steps: 0,
+                failed: false,
+                quiet_until_us: 0,
             },
         }
     }
@@ -259,6 +315,23 @@ impl Engine {
         self.ledger.set_log_keys(keys.log.clone());
         self.settings.keys = keys;
         self.volatile.say_hello = true;
+        self.volatile.certificates_owed = true;
+        self.volatile.forks.ranges_are_due();
+    }
+
+    /// First size that a log key signs which is made now and handed over with [`Engine::renew`] before the next step, for a
+    /// ledger of `size` entries of which `signed` are covered by a digest.
+    ///
+    /// # Errors
+    /// The phase, where this node does not know yet what it signed, or signs nothing any more.
+    pub fn next_from_size(&self, now: Now, size: u64, signed: Option<u64>) -> Result<u64, String> {
+        match self.volatile.factory.knows_itself() {
+            true => Ok(self
+                .ledger
+                .log_keys()
+                .next_from_size(size, signed, now.wall_seconds())),
+            false => Err(self.volatile.factory.phase_name()),
+        }
     }
 
     /// Takes `inputs` in order, then does what is due.
@@ -279,7 +352,7 @@ impl Engine {
             v: &mut self.volatile,
             out: Outbox::default(),
             checks: Checks::default(),
-            seed: Seed { seed, drawn: 0 },
+            seed: Seed::new(seed),
         };
         turn.begin()?;
         for input in inputs {
@@ -299,6 +372,24 @@ impl Engine {
     #[must_use]
     pub fn acked(&self) -> u64 {
         self.volatile.acked
+    }
+
+    /// Whether this node's clock lets it acknowledge (R4); if not, a witness answers `503 clock`.
+    #[must_use]
+    pub fn may_ack(&self) -> bool {
+        self.volatile.clock.may_ack()
+    }
+
+    /// How far the clocks of measured members are ahead of the own one, as of the last step: what `status` shows of them.
+    #[must_use]
+    pub fn clock_offsets(&self) -> Vec<(MemberIx, Interval)> {
+        let clock = &self.volatile.clock;
+        let Some(now) = clock.last() else {
+            return Vec::new();
+        };
+        let offsets = clock.windows();
+        let offsets = offsets.filter_map(|(member, window)| Some((member, window.offset(now)?)));
+        offsets.collect()
     }
 
     /// Whether the ledger takes entries (R3: not while recovering).
@@ -326,224 +417,19 @@ impl Engine {
     pub fn forget(&mut self) {
         self.volatile.asked.clear();
         self.volatile.fetches.clear();
+        self.volatile.may_lack = true;
+        self.volatile.forks.forget();
         // Marks that were raised, the acked size and a raised incarnation may not have become durable.
         self.volatile.tower = marks::Tower::default();
+        self.volatile.windows = window::Windows::default();
+        self.volatile.revocations.forget();
+        self.volatile.clock.untold();
+        self.volatile.certificates_owed = true;
         self.volatile.steps = 0;
+        self.volatile.failed = true;
         // A prepare of that step may have left: what follows is another incarnation.
         let number = &mut self.settings.incarnation.number;
         *number = number.saturating_add(1);
         self.volatile.factory.forget(&self.settings);
-    }
-}
-
-impl<T: Transaction> Turn<'_, '_, T> {
-    fn begin(&mut self) -> Result<(), StoreError> {
-        self.look_at_clocks();
-        if self.v.steps == 0 {
-            let acked = self.own.tx.record(Record::Acked)?;
-            self.v.acked = acked
-                .and_then(|bytes| bytes.try_into().ok().map(u64::from_be_bytes))
-                .unwrap_or(0);
-            self.load_chains()?;
-            self.join()?;
-            self.stay_silent()?;
-            self.begin_restore()?;
-        }
-        self.v.steps += 1;
-        if self.may_append() {
-            self.own.close_ended_days(self.ledger)?;
-        }
-        Ok(())
-    }
-
-    /// The first start of this ledger in a federation: nothing above the newest digest may go to files from now on.
-    fn join(&mut self) -> Result<(), StoreError> {
-        let head = &self.own.head;
-        if !self.v.factory.is_watched() || self.own.tx.record(Record::SignedHead)?.is_some() {
-            return Ok(());
-        }
-        let base = if head.signed == Some(head.size()) {
-            head.clone()
-        } else {
-            Head::default()
-        };
-        if base.size() < head.flushed {
-            self.v
-                .factory
-                .stop("entries that no digest covers are in files already; found a new ledger");
-            return Ok(());
-        }
-        self.own.tx.put_record(Record::SignedHead, &base.encode())
-    }
-
-    fn take(&mut self, input: Input) -> Result<(), StoreError> {
-        let input = match input {
-            Input::Ledger(input) => return self.take_own(input),
-            other => other,
-        };
-        self.own.write_entries()?;
-        let mark = self.own.mark()?;
-        let out = self.out.mark();
-        let answer_to = match &input {
-            Input::Request { id, .. } => Some(*id),
-            _ => None,
-        };
-        let sender = refusals::sender(self.v, &input);
-        match self.take_message(input) {
-            Ok(()) => self.own.tx.keep_savepoint(),
-            Err(Stop::Bad(Bad(why))) => {
-                self.own.undo(mark)?;
-                self.out.roll_back(out);
-                self.given_up(sender, why);
-                if let Some(id) = answer_to {
-                    self.out.free(Free::NoAnswer { id });
-                }
-                Ok(())
-            }
-            Err(Stop::Store(error)) => Err(error),
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        let head = &self.own.head;
-        let signed = head.signed.unwrap_or(0);
-        self.v.factory.is_watched() && self.v.factory.backlog.is_full(head.size(), signed)
-    }
-
-    /// Whether the own ledger may grow (R3: while recovering, appends are refused).
-    fn may_append(&self) -> bool {
-        self.v.factory.may_append()
-    }
-
-    fn take_own(&mut self, input: ledger::Input) -> Result<(), StoreError> {
-        use ledger::{Input as Own, Refusal};
-        let request = match &input {
-            Own::Append { request, .. }
-            | Own::Erase { request, .. }
-            | Own::System { request, .. }
-            | Own::Retire { request, .. } => Some(*request),
-            Own::Flushed { .. } | Own::Tick => None,
-        };
-        let refusal = match &input {
-            // A ledger that cannot go on can still say who goes on in its place.
-            Own::Retire { .. } => None,
-            _ if !self.may_append() => Some(Refusal::NotReady {
-                phase: self.v.factory.phase_name(),
-            }),
-            Own::Append { .. } if self.is_full() => Some(Refusal::Backlog),
-            _ => None,
-        };
-        if let (Some(request), Some(refusal)) = (request, refusal) {
-            self.own
-                .out
-                .free(ledger::Free::Refused { request, refusal });
-            return Ok(());
-        }
-        let bytes = match &input {
-            Own::Append { batch, .. } => batch.bundle_len() as u64,
-            _ => 0,
-        };
-        let silent = !self.may_append();
-        let before = self.own.head.size();
-        if let Own::Retire { successor, .. } = &input
-            && silent
-        {
-            let why = format!("retired; its successor is {successor}");
-            self.v.factory.stop(&why);
-        }
-        self.own.take_alone(self.ledger, input, silent)?;
-        if self.own.head.size() > before && self.v.factory.is_watched() {
-            let size = self.own.head.size();
-            self.v.factory.backlog.appended(size, bytes);
-        }
-        Ok(())
-    }
-
-    fn take_message(&mut self, input: Input) -> Result<(), Stop> {
-        match input {
-            Input::Ledger(_) | Input::Tick => Ok(()),
-            Input::PeerUp { peer, dialed } => {
-                self.peer_up(peer, dialed);
-                Ok(())
-            }
-            Input::PeerDown { peer } => {
-                self.peer_down(&peer);
-                Ok(())
-            }
-            Input::Request {
-                peer,
-                id,
-                protocol,
-                bytes,
-                checks,
-            } => {
-                self.checks = checks;
-                match protocol {
-                    Protocol::Hello => self.hello_asked(&peer, id, &bytes),
-                    Protocol::Sync => self.asked(&peer, id, &bytes),
-                }
-            }
-            Input::Response { id, bytes, checks } => {
-                self.checks = checks;
-                self.answered(id, bytes)
-            }
-            Input::Gossip {
-                peer,
-                id,
-                topic,
-                bytes,
-                checks,
-            } => {
-                self.checks = checks;
-                let (verdict, bad) = self.gossiped(topic, &bytes)?;
-                if let Some(Bad(why)) = bad {
-                    self.given_up(Some((peer.clone(), true)), why);
-                }
-                self.out.free(Free::Verdict { id, peer, verdict });
-                Ok(())
-            }
-            Input::MirrorFlushed { origin, through } => Ok(self.mirror_flushed(&origin, through)?),
-        }
-    }
-
-    /// What is due after all inputs: retries, cuts, prepares, queries.
-    fn due(&mut self) -> Result<(), StoreError> {
-        self.own.write_entries()?;
-        let old = self.now_us().saturating_sub(ASKED_US);
-        self.v.asked.retain(|_, asked| asked.at_us >= old);
-        self.say_hello();
-        self.ask_for_certificates();
-        self.catch_up()?;
-        self.ask_for_marks()?;
-        self.tell_heads()?;
-        self.recover()?;
-        self.replicate()?;
-        self.fetch_more()
-    }
-
-    fn now_us(&self) -> u64 {
-        self.own.now.mono_us
-    }
-
-    /// The open, admitted connection of a member.
-    fn connection(&self, member: MemberIx) -> Option<&str> {
-        self.v.connection(member)
-    }
-
-    fn member_of(&self, peer: &str) -> Result<MemberIx, Bad> {
-        self.v
-            .peers
-            .get(peer)
-            .filter(|known| known.admitted)
-            .and_then(|known| known.member)
-            .ok_or(Bad("not admitted"))
-    }
-
-    fn remember(&mut self, peer: String, what: What) -> u64 {
-        self.v.next_request += 1;
-        let id = self.v.next_request;
-        let at_us = self.now_us();
-        self.v.asked.insert(id, Asked { peer, what, at_us });
-        id
     }
 }

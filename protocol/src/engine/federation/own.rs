@@ -1,22 +1,21 @@
 //! Statements of this node's own that come back from others (R3). One that this incarnation did not make stops signing at
 //! once; two that cannot both be true are a fork, and after a fork nothing is ever signed again.
 
-use super::checks::verified_lines;
 use super::factory::Phase;
+use super::forks::Statement;
 use super::io::Alarm;
 use super::{Stop, Turn};
 use crate::checkpoint::Checkpoint;
 use crate::engine::open_end;
-use crate::engine::store::{Place, Record, StoreError, Table, Transaction};
+use crate::engine::store::{Place, Record, StoreError, Transaction};
 use crate::entry::leaf::Leaf;
-use crate::fork::{ForkKind, ForkProof};
 use crate::note::SignedNote;
-use crate::tlog::hash::sha256;
 use crate::tlog::tile::TILE_WIDTH;
 
-/// What is shown while a fork proof against this node's own ledger is there.
-const FORKED: &str =
-    "there is a fork proof against this ledger, and nothing is ever signed under its name again";
+pub(super) use crate::engine::ledger::FORKED;
+
+/// What is shown after a statement of this node's own that this start did not make.
+pub(super) const FOREIGN: &str = "others hold a digest of ours that this start did not make; stop any other copy of this node, then restart to recover";
 
 impl<T: Transaction> Turn<'_, '_, T> {
     /// At the first step after a start: a ledger that forked stays silent, and one that was retired too once its last
@@ -65,9 +64,13 @@ impl<T: Transaction> Turn<'_, '_, T> {
             let stored = SignedNote::parse(stored.as_bytes())
                 .map_err(|error| StoreError::Damaged(error.to_string()))?;
             if stored.text() != note.text() {
-                self.forked(digest, &stored, note)?;
+                self.forked(digest, &stored, note);
             }
             return Ok(());
+        }
+        if digest.size < self.own.head.signed.unwrap_or(0) {
+            // It is not kept any more: the ledger itself tells whether it was its own.
+            return self.claim(self.settings.me, digest, note, false);
         }
         let signs = matches!(
             self.v.factory.phase,
@@ -83,57 +86,19 @@ impl<T: Transaction> Turn<'_, '_, T> {
             && open_end::edge_at(self.own.tx, Place::OWN, &base.edge, digest.size)?.root()
                 == digest.root;
         if !late {
-            self.v.factory.stop(
-                "others hold a digest of ours that this start did not make; stop any other copy of this node, then restart to recover",
-            );
+            self.v.factory.stop(FOREIGN);
             self.alarm(Alarm::ForeignStatement { size: digest.size });
         }
         Ok(())
     }
 
     /// Two digests of one size with two roots, both with our own signature.
-    fn forked(
-        &mut self,
-        digest: &Checkpoint,
-        one: &SignedNote,
-        other: &SignedNote,
-    ) -> Result<(), StoreError> {
-        let proof = self.keep_fork(one, other)?;
-        self.own.tx.put_record(Record::Forked, proof.as_bytes())?;
-        self.v.factory.fork_proof = Some(proof);
-        self.v.factory.stop(FORKED);
-        self.alarm(Alarm::Fork {
-            origin: digest.origin.clone(),
-            size: digest.size,
-        });
-        Ok(())
-    }
-
-    /// Keeps the proof that two notes of one size and of one log contradict each other.
-    pub(super) fn keep_fork(
-        &mut self,
-        one: &SignedNote,
-        other: &SignedNote,
-    ) -> Result<String, StoreError> {
-        let lines = |note: &SignedNote| {
-            let origin = note.text().lines().next()?;
-            let size = Checkpoint::parse(note.text()).ok()?.size;
-            let member = self.settings.members.by_name(origin)?;
-            let key = self.settings.members.log_key(member, size)?;
-            verified_lines(&self.checks, note, &[key])
-        };
-        let proof = lines(one).zip(lines(other)).and_then(|(one, other)| {
-            ForkProof::build(ForkKind::Origin, one, other, Vec::new(), Vec::new()).ok()
-        });
-        // Both were verified before this was called, and two notes of one size make a proof.
-        let Some(proof) = proof.map(|proof| proof.to_json()) else {
-            return Err(StoreError::Damaged("a stored digest".to_owned()));
-        };
-        let key = sha256(proof.as_bytes());
-        self.own
-            .tx
-            .put_row(Table::Forks, key.as_bytes(), proof.as_bytes())?;
-        Ok(proof)
+    fn forked(&mut self, digest: &Checkpoint, one: &SignedNote, other: &SignedNote) {
+        let me = self.settings.me;
+        let one = Statement::stored(&one.to_string());
+        if let Some((one, other)) = one.zip(self.statement(me, digest, other)) {
+            self.contradiction(me, &one, &other, &[]);
+        }
     }
 
     /// A statement of ours that a tower shows to refuse a prepare.

@@ -194,7 +194,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         self.note_disk(id, answer.disk, opened.header.incarnation, &[])?;
         for seen in answer.disks.as_slice() {
             match self.disk_shown(seen.by.as_slice()) {
-                Ok(()) | Err(Stop::Bad(_)) => {}
+                Ok(_) | Err(Stop::Bad(_)) => {}
                 Err(error) => return Err(error),
             }
         }

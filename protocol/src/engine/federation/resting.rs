@@ -62,6 +62,25 @@ impl<T: Transaction> Turn<'_, '_, T> {
         self.recover_again();
     }
 
+    /// A tower refuses to hold anything because another one's disk was replaced, and this node still rests on that disk:
+    /// the newest word that it knows of names it. Then that tower came back with an old directory, and this node forgot
+    /// what it knew of the disk in between. Who of both is right it cannot tell; more of them than may lie say so, and the
+    /// tower does not count for this start.
+    pub(super) fn disowned(&mut self, tower: MemberIx, by: MemberIx) {
+        let quorum = self.settings.members.quorum_of(self.settings.me);
+        let faulty = quorum.map_or(0, |quorum| quorum.faulty);
+        let factory = &mut self.v.factory;
+        if !factory.rests_on.contains_key(&tower) {
+            return;
+        }
+        let others = factory.disowned.entry(tower).or_default();
+        others.insert(by);
+        if others.len() > usize::try_from(faulty).unwrap_or(usize::MAX) {
+            factory.unsteady.insert(tower, UNSTEADY + 1);
+            self.recover_again();
+        }
+    }
+
     /// Asks again, as a new incarnation: what was said under this one may be held somewhere, and must not be told from
     /// what is said next only by its order (R1).
     pub(super) fn recover_again(&mut self) {

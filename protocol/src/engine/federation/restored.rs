@@ -23,8 +23,6 @@ use std::collections::BTreeSet;
 
 /// Pause before new keys are asked for again, in microseconds.
 const SERIAL_AGAIN_US: u64 = 10_000_000;
-/// The first size that a new log key signs is this far ahead, so that no digest under the old key reaches it first.
-const SERIAL_AHEAD: u64 = 1 << 20;
 /// Verified digests of one ledger that may be matched with others' acks.
 const VERIFIED: usize = 64;
 
@@ -260,7 +258,11 @@ impl<T: Transaction> Turn<'_, '_, T> {
         if settled && asked.is_none_or(|at| now >= at.saturating_add(SERIAL_AGAIN_US)) {
             self.v.tower.serial_asked_us = Some(now);
             self.out.promise(Promise::TakeSerial {
-                log_from_size: self.own.head.size().saturating_add(SERIAL_AHEAD),
+                log_from_size: self.ledger.log_keys().next_from_size(
+                    self.own.head.size(),
+                    self.own.head.signed,
+                    self.own.now.wall_seconds(),
+                ),
             });
         }
         Ok(())
@@ -277,10 +279,13 @@ impl<T: Transaction> Turn<'_, '_, T> {
         let Some(heard) = self.v.tower.heard.get(&origin) else {
             return still;
         };
+        let excused = self.excused(origin);
         let all = if others.is_empty() {
             heard.contains_key(&origin)
         } else {
-            others.iter().all(|one| heard.contains_key(one))
+            others
+                .iter()
+                .all(|one| heard.contains_key(one) || excused.contains(one))
         };
         let newest = heard.values().map(|one| one.digest).max().unwrap_or(0);
         if !all || mirror.base.end() < newest.max(mirror.seen_size()) || mirror.conflict {
@@ -313,6 +318,28 @@ impl<T: Transaction> Turn<'_, '_, T> {
             self.verified(origin, mirror.base.end(), mirror.base.root());
         }
         Ok(mirror.restore)
+    }
+
+    /// Towers that need not tell, because they have themselves to catch up, and would wait for this one as this one for
+    /// them. Each of them counts as one of the f, as this one does; all others tell, so of every quorum that holds
+    /// something an honest tower that remembers it is heard. With more than f of them nobody is excused, and a human
+    /// decides (R3).
+    fn excused(&self, origin: MemberIx) -> BTreeSet<MemberIx> {
+        let others = self.others(origin);
+        let restored = self.v.tower.restored_too.get(&origin);
+        let towers: BTreeSet<MemberIx> = restored
+            .into_iter()
+            .flatten()
+            .filter(|one| others.contains(one))
+            .copied()
+            .collect();
+        let faulty = self.settings.members.quorum_of(origin);
+        let faulty = faulty.map_or(0, |quorum| quorum.faulty as usize);
+        if towers.len() < faulty {
+            towers
+        } else {
+            BTreeSet::new()
+        }
     }
 
     fn fetch_tail(
@@ -425,6 +452,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         };
         let acked: BTreeSet<MemberIx> = others
             .iter()
+            .filter(|one| !self.v.forks.is_liar(**one))
             .filter(|one| {
                 let certificates = members.cosigners(**one);
                 certificates

@@ -3,10 +3,11 @@
 
 use crate::engine::store::StoreError;
 use crate::tlog::bundle;
+use crate::tlog::hash::Hash;
 use crate::tlog::proof::{TileSource, TreeReader};
 use crate::tlog::tile::TILE_WIDTH;
 use crate::wire::codec::{self, List};
-use crate::wire::v1::{Entries, Get, Kind};
+use crate::wire::v1::{Entries, Get, GetProof, Kind, ProofNodes};
 use crate::wire::{Frame, Version};
 
 /// Entry bytes in one answer at most, unless a single bundle is longer.
@@ -71,6 +72,28 @@ pub fn answer(get: &Get, source: &impl EntrySource) -> Result<Vec<u8>, StoreErro
         Kind::Entries.number(),
         &payload,
     ))
+}
+
+/// Nodes that show how the tree of `smaller` entries relates to that of `larger`, as fork proofs have them; `None` if they
+/// cannot be had from here.
+pub fn nodes<S: TileSource>(source: &S, smaller: u64, larger: u64) -> Option<Vec<Hash>> {
+    TreeReader::new(source, larger)
+        .consistency_with_start(smaller)
+        .ok()
+}
+
+/// The answer to a question for a proof.
+#[must_use]
+pub fn prove<S: TileSource>(get: &GetProof, source: &S) -> Vec<u8> {
+    let nodes = nodes(source, get.smaller, get.larger).unwrap_or_default();
+    let answer = ProofNodes {
+        nodes: List::new(nodes).unwrap_or_default(),
+    };
+    Frame::encode(
+        Version::V1_0,
+        Kind::ProofNodes.number(),
+        &codec::encode(&answer),
+    )
 }
 
 /// Takes the payload of an answer apart: its head, and the entries in bundle form.

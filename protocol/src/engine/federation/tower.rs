@@ -4,7 +4,7 @@
 use super::io::{Alarm, Promise};
 use super::messages::{To, body};
 use super::mirror::{Mirror, MirrorRestore};
-use super::{Bad, Free, MemberIx, Stop, Turn};
+use super::{Bad, Free, MemberIx, Settings, Stop, Turn};
 use crate::engine::ledger::start::Incarnation;
 use crate::engine::open_end::{self, OpenEnd};
 use crate::engine::store::{StoreError, Transaction};
@@ -30,6 +30,14 @@ impl Refusal {
             held: 0,
             evidence: Vec::new(),
         }
+    }
+}
+
+impl Settings {
+    /// Whether this node is a tower of that member's ledger.
+    pub(super) fn watches(&self, origin: MemberIx) -> bool {
+        let (members, me) = (&self.members, self.me);
+        members.is_tower(me) && members.is_factory(origin) && origin != me
     }
 }
 
@@ -124,7 +132,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         if let Some(refusal) = check_promise(&mirror, incarnation) {
             return Ok(Err(refusal));
         }
-        if mirror.conflict {
+        if mirror.conflict || self.v.forks.is_forked(from) {
             return refuse(Reason::Conflict);
         }
         if prepare.to < mirror.seen_size() {
@@ -217,8 +225,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
 
     /// Whether this node is a tower of that member's ledger.
     pub(super) fn watches(&self, origin: MemberIx) -> bool {
-        let (members, me) = (&self.settings.members, self.settings.me);
-        members.is_tower(me) && members.is_factory(origin) && origin != me
+        self.settings.watches(origin)
     }
 
     /// Tiles of a mirrored ledger are in files.

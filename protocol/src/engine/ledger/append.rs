@@ -11,9 +11,18 @@ use crate::hex;
 use crate::tlog::MAX_SIZE;
 use crate::tlog::bundle;
 use crate::tlog::compact::CompactRange;
+use crate::tlog::hash::sha256;
 
 /// How long a client's idempotency key is remembered, in days.
 const CLIENT_KEY_DAYS: i64 = 7;
+
+/// Adopted entries that are remembered as telling of a fork: 4 proofs for each of 128 members, as a log and as a tower, and as
+/// many logs of others. Beyond, a proof would be told twice.
+const MAX_TOLD: usize = 2_048;
+
+/// Entries of certificates and revocations that are remembered: a whole chain of its own, and revocations of as many keys of
+/// each of 64 members as anybody ever made. Beyond, one would be told twice.
+const MAX_KEYS_TOLD: usize = 2_048;
 
 impl<T: Transaction> Step<'_, T> {
     pub(super) fn append(&mut self, request: RequestId, batch: Batch) -> Result<(), Stop> {
@@ -102,6 +111,7 @@ impl<T: Transaction> Step<'_, T> {
             idem: None,
             scrub: None,
         };
+        self.told_of_keys(&leaf)?;
         self.open_day();
         let mut batch = Batch::default();
         batch.push(&leaf.to_bytes(), None, None);
@@ -170,7 +180,47 @@ impl<T: Transaction> Step<'_, T> {
                     self.tx.erase_payload(&payload, index)?;
                 }
             }
-            _ => {}
+            "fork.seen" => {
+                let digest = text("digest").and_then(hex::decode);
+                if let Some(digest) = digest.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()) {
+                    self.told_of_fork(&digest)?;
+                }
+            }
+            _ => self.told_of_keys(leaf)?,
+        }
+        Ok(())
+    }
+
+    /// This ledger has the entry of a certificate or a revocation.
+    fn told_of_keys(&mut self, leaf: &Leaf) -> Result<(), StoreError> {
+        let Content::Body(body) = &leaf.content else {
+            return Ok(());
+        };
+        let note = body.get("note").and_then(Json::as_str);
+        let (Some(note), "key.cert" | "key.revocation") = (note, leaf.kind.as_str()) else {
+            return Ok(());
+        };
+        let mut told = self.tx.record(Record::KeysTold)?.unwrap_or_default();
+        let hash = sha256(note.as_bytes()).0;
+        if told.len() < MAX_KEYS_TOLD * hash.len() && !told.as_chunks().0.contains(&hash) {
+            told.extend_from_slice(&hash);
+            self.tx.put_record(Record::KeysTold, &told)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the ledger has the entry of this certificate or revocation.
+    pub(crate) fn tells_of_key(&self, note: &str) -> Result<bool, StoreError> {
+        let told = self.tx.record(Record::KeysTold)?.unwrap_or_default();
+        Ok(told.as_chunks().0.contains(&sha256(note.as_bytes()).0))
+    }
+
+    /// This ledger tells of a fork proof already, also where the proof itself is not here any more.
+    fn told_of_fork(&mut self, digest: &[u8; 32]) -> Result<(), StoreError> {
+        let mut told = self.tx.record(Record::ForksTold)?.unwrap_or_default();
+        if told.len() < MAX_TOLD * digest.len() && !told.as_chunks().0.contains(digest) {
+            told.extend_from_slice(digest);
+            self.tx.put_record(Record::ForksTold, &told)?;
         }
         Ok(())
     }

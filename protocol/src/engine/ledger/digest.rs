@@ -17,17 +17,28 @@ pub(super) fn prune(tx: &mut impl Transaction, head: &Head, size: u64) -> Result
     Ok(())
 }
 
-/// The note of a checkpoint, under the key whose range holds its size (R6).
-pub(crate) fn sign(checkpoint: &Checkpoint, keys: &LogKeys) -> Result<String, StoreError> {
+/// The note of a checkpoint, under the key whose range holds its size (R6); in the overlap after a rotation the key before
+/// adds a line.
+pub(crate) fn sign(
+    checkpoint: &Checkpoint,
+    keys: &LogKeys,
+    now_seconds: u64,
+) -> Result<String, StoreError> {
     let size = checkpoint.size;
-    let key = keys
-        .for_size(size)
+    let mut signers = keys.signers(size, now_seconds);
+    let first = signers
+        .next()
         .ok_or_else(|| StoreError::Damaged(format!("the log key for size {size} is not here")))?;
-    // The key's name is the origin by construction of the ledger, so this fails only on a damaged head.
-    checkpoint
-        .sign(key)
-        .map(|note| note.to_string())
-        .map_err(|error| StoreError::Damaged(error.to_string()))
+    // The keys' name is the origin by construction of the ledger, so this fails only on a damaged head.
+    let damaged = |error: &dyn std::fmt::Display| StoreError::Damaged(error.to_string());
+    let mut note = checkpoint.sign(first).map_err(|error| damaged(&error))?;
+    for key in signers {
+        let line = key
+            .sign_note(note.text())
+            .map_err(|error| damaged(&error))?;
+        note = note.with_signature(line).map_err(|error| damaged(&error))?;
+    }
+    Ok(note.to_string())
 }
 
 impl<T: Transaction> Step<'_, T> {
@@ -37,7 +48,8 @@ impl<T: Transaction> Step<'_, T> {
         log_keys: &LogKeys,
     ) -> Result<(), StoreError> {
         let size = self.head.size();
-        if size == 0 || self.head.signed == Some(size) {
+        let now_seconds = self.now.wall_seconds();
+        if size == 0 || self.head.signed == Some(size) || log_keys.has_ended(now_seconds) {
             return Ok(());
         }
         if self.head.signed.is_some_and(|signed| signed > size) {
@@ -50,7 +62,7 @@ impl<T: Transaction> Step<'_, T> {
             size,
             root: self.head.root(),
         };
-        let note = sign(&checkpoint, log_keys)?;
+        let note = sign(&checkpoint, log_keys, now_seconds)?;
         self.tx.put_digest(size, &note)?;
         prune(self.tx, &self.head, size)?;
         self.head.signed = Some(size);

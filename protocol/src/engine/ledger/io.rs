@@ -3,6 +3,7 @@
 use crate::engine::RequestId;
 use crate::entry::batch::Batch;
 use crate::entry::json::Json;
+use crate::fork::ForkProof;
 
 /// What the runtime tells the ledger.
 #[derive(Clone)]
@@ -39,6 +40,8 @@ pub enum Input {
         /// Origin of the ledger that goes on.
         successor: String,
     },
+    /// Two digests under this ledger's own keys that cannot both be true (R3); judged here, whoever found them.
+    OwnFork(Box<ForkProof>),
     /// The flusher wrote, synced, re-read and re-hashed all tiles and bundles below this index, a multiple of 256.
     Flushed {
         /// One past the last flushed entry.
@@ -167,6 +170,12 @@ pub enum Refusal {
         /// Origin of the ledger that goes on.
         successor: String,
     },
+    /// Two digests of this ledger contradict each other.
+    #[error(
+        "the ledger takes no entries: {}; keep the proof, and found a new ledger",
+        super::FORKED
+    )]
+    Forked,
     /// Towers do not keep up.
     #[error("too much is appended that towers do not hold yet; try again later")]
     Backlog,

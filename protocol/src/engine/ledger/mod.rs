@@ -6,6 +6,7 @@ mod append;
 mod days;
 pub(crate) mod digest;
 mod erase;
+mod forked;
 pub mod head;
 pub mod io;
 pub mod start;
@@ -13,6 +14,7 @@ pub mod start;
 #[cfg(test)]
 mod tests;
 
+pub use forked::FORKED;
 pub use head::Head;
 pub use io::{Free, Input, Places, Promise, Refusal};
 
@@ -55,6 +57,8 @@ pub(crate) struct Step<'a, T> {
     stored: Head,
     /// The successor, if the ledger is retired.
     retired: Option<String>,
+    /// Whether there is a fork proof against it.
+    forked: bool,
 }
 
 /// Where a step can be rolled back to.
@@ -104,7 +108,7 @@ impl Ledger {
         inputs: Vec<Input>,
     ) -> Result<(Outbox<Promise, Free>, Head), StoreError> {
         let mut step = self.begin(now, tx)?;
-        if step.retired.is_none() {
+        if step.retired.is_none() && !step.forked {
             step.close_days(&self.config)?;
         }
         for input in inputs {
@@ -125,6 +129,7 @@ impl Ledger {
             retired: tx
                 .record(Record::Retired)?
                 .map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+            forked: tx.record(Record::Forked)?.is_some(),
             tx,
             stored: head.clone(),
             head,
@@ -158,7 +163,11 @@ impl<T: Transaction> Step<'_, T> {
         silent: bool,
     ) -> Result<(), StoreError> {
         let mark = self.mark()?;
-        match self.take(&ledger.config, input, silent) {
+        let taken = match &input {
+            Input::OwnFork(proof) => self.own_fork(ledger, proof).map_err(Stop::Store),
+            _ => self.take(&ledger.config, input, silent),
+        };
+        match taken {
             Ok(()) => self.tx.keep_savepoint(),
             Err(Stop::Refused(request, refusal)) => {
                 self.undo(mark)?;
@@ -229,7 +238,7 @@ impl<T: Transaction> Step<'_, T> {
         ledger: &Ledger,
     ) -> Result<(Outbox<Promise, Free>, Head), StoreError> {
         self.open.write(self.tx)?;
-        if ledger.config.solo {
+        if ledger.config.solo && !self.forked {
             self.sign_if_due(&ledger.config, &ledger.log_keys)?;
         }
         // A clock that went on is worth a sync only together with something else.
@@ -260,8 +269,12 @@ impl<T: Transaction> Step<'_, T> {
             | Input::Erase { request, .. }
             | Input::System { request, .. }
             | Input::Retire { request, .. } => Some(*request),
-            Input::Flushed { .. } | Input::Tick => None,
+            Input::OwnFork(_) | Input::Flushed { .. } | Input::Tick => None,
         };
+        let grows = !matches!(input, Input::Retire { .. });
+        if let (Some(request), true) = (request, self.forked && grows) {
+            return Err(Stop::Refused(request, Refusal::Forked));
+        }
         if let (Some(request), Some(successor)) = (request, &self.retired) {
             let successor = successor.clone();
             return Err(Stop::Refused(request, Refusal::Retired { successor }));
@@ -299,6 +312,8 @@ impl<T: Transaction> Step<'_, T> {
                 });
                 Ok(())
             }
+            // See [`Step::take_alone`].
+            Input::OwnFork(_) => Ok(()),
             Input::Tick => Ok(self.tx.prune_idem(self.head.clock.micros())?),
         }
     }

@@ -2,47 +2,9 @@
 //! Volatile: every start is unconfirmed. Times come in as values; nothing here reads or corrects a clock.
 
 use super::single::Refused;
+use crate::clock::DRIFT_ONE_IN;
+pub use crate::clock::{Interval, Verdict};
 use crate::engine::Now;
-
-/// How far a clock that is left alone may drift: 200 ppm, so 1 µs in this many.
-const DRIFT_ONE_IN: u64 = 5_000;
-
-/// Where a probe says that the own wall clock is, relative to the federation's time: between both, in microseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Interval {
-    /// Lowest possible offset, in microseconds.
-    pub lo_us: i64,
-    /// Highest possible offset, in microseconds; not below `lo_us`.
-    pub hi_us: i64,
-}
-
-impl Interval {
-    /// Compares with a bound in microseconds that holds in both directions.
-    #[must_use]
-    pub fn verdict(self, bound_us: u64) -> Verdict {
-        let bound = i64::try_from(bound_us).unwrap_or(i64::MAX);
-        if self.lo_us > self.hi_us {
-            Verdict::Undetermined
-        } else if self.lo_us > bound || self.hi_us < -bound {
-            Verdict::Violated
-        } else if self.lo_us >= -bound && self.hi_us <= bound {
-            Verdict::Ok
-        } else {
-            Verdict::Undetermined
-        }
-    }
-}
-
-/// What an interval says about a bound.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Wholly inside.
-    Ok,
-    /// Wholly outside.
-    Violated,
-    /// Neither, or malformed.
-    Undetermined,
-}
 
 /// Why the clock is not confirmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -141,6 +103,18 @@ impl ClockState {
     /// The wall clock stepped, as the runtime or an empty intersection of samples shows: all earlier evidence is void.
     pub fn on_wall_step(&mut self) {
         *self = Self::Unconfirmed { why: Why::Step };
+    }
+
+    /// Who vouches for the clock now.
+    ///
+    /// # Errors
+    /// As [`ClockState::now`].
+    pub fn by(&self, now: Now) -> Result<ConfirmedBy, Refused> {
+        self.now(now)?;
+        match self {
+            Self::Confirmed { by, .. } => Ok(*by),
+            Self::Unconfirmed { why } => Err(Refused::Clock(*why)),
+        }
     }
 
     /// The wall time as a confirmed one, for use within this step of the engine.

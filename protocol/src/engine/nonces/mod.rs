@@ -17,7 +17,7 @@ pub use clock::{ClockState, ConfirmedBy, ConfirmedClock, Interval, Verdict, Why}
 pub use counters::Counters;
 pub use counts::Counts;
 pub use self_test::self_test;
-pub use single::{Pruned, Refused, accept_once, after_restore, floor, floor_is_due, prune};
+pub use single::{Pruned, Refused, accept_once, after_restore, floor, floor_is_due, live, prune};
 pub use window::{Replay, StreamKey, accept_stream};
 
 use super::store::StoreError;

@@ -170,6 +170,14 @@ pub fn prune(tx: &mut impl Transaction, now: ConfirmedClock) -> Result<Pruned, S
     })
 }
 
+/// How many nonces are remembered.
+///
+/// # Errors
+/// When the store fails or the count is malformed.
+pub fn live(tx: &impl Transaction) -> Result<u64, StoreError> {
+    count(tx, None)
+}
+
 /// The oldest nonces, of those whose time is not above the floor; not all at once.
 fn due(tx: &impl Transaction, floor_us: i64) -> Result<Vec<TimeKey>, StoreError> {
     let mut due = Vec::new();

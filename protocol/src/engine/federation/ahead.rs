@@ -1,21 +1,19 @@
 //! Which signatures of a message the engine will ask for, checked before the message reaches it (R9).
-//! Pure, and only an estimate: what is missed here the engine checks itself, and what it never asks for does no harm.
+//! Runtime and simulator call it outside the step. Only an estimate: what is missed here the engine checks itself, and what it never asks for does no harm.
 
-use belfry_protocol::checkpoint::Checkpoint;
-use belfry_protocol::engine::federation::Input;
-use belfry_protocol::engine::federation::Protocol;
-use belfry_protocol::engine::federation::checks::Checks;
-use belfry_protocol::engine::federation::members::{MemberIx, Members};
-use belfry_protocol::note::SignedNote;
-use belfry_protocol::wire::codec::{self, Decode, Encode};
-use belfry_protocol::wire::v1::{Heads, Kind, Marked, Recovered, Refused};
-use belfry_protocol::wire::{Envelope, Frame, Version};
-
-/// Longest frame that is looked into: the transport takes none that is longer.
-const MAX_FRAME: usize = super::MAX_FRAME;
+use super::checks::Checks;
+use super::members::{MemberIx, Members};
+use super::messages::MAX_FRAME_BYTES;
+use super::{Input, Protocol};
+use crate::checkpoint::Checkpoint;
+use crate::note::{SignatureLine, SignedNote};
+use crate::wire::codec::{self, Decode, Encode};
+use crate::wire::v1::{Heads, Kind, Marked, Recovered, Refused};
+use crate::wire::{Envelope, Frame, Version};
+use std::collections::BTreeSet;
 
 /// Fills in what can be checked of `input`, which came from the peer `from`. `me` is this node's name.
-pub(super) fn check(members: &Members, me: &str, from: &str, input: &mut Input) {
+pub fn check(members: &Members, me: &str, from: &str, input: &mut Input) {
     let known = Known {
         members,
         me: members.by_name(me),
@@ -50,7 +48,7 @@ struct Known<'a> {
 impl Known<'_> {
     fn message(mut self, bytes: &[u8]) -> Checks {
         // A hello's answer is no frame of this protocol: the engine checks it, once per connection.
-        let Ok(frame) = Frame::parse(bytes, MAX_FRAME) else {
+        let Ok(frame) = Frame::parse(bytes, MAX_FRAME_BYTES) else {
             return self.checks;
         };
         if frame.version.major != Version::V1_0.major {
@@ -64,7 +62,10 @@ impl Known<'_> {
                 | Kind::Marks
                 | Kind::Get
                 | Kind::Prepared
-                | Kind::KnownChains,
+                | Kind::KnownChains
+                | Kind::KnownForks
+                | Kind::KnownRevocations
+                | Kind::GetProof,
             ) => {
                 self.sealed(payload, self.from);
             }
@@ -88,22 +89,30 @@ impl Known<'_> {
             Some(Kind::Marked) => {
                 if let Some(marked) = self.sealed(payload, self.from).and_then(body::<Marked>) {
                     for mark in marked.marks.as_slice() {
-                        self.mark(mark.digest.as_slice());
-                        self.mark(mark.acked.as_slice());
+                        self.acked(mark.digest.as_slice());
+                        self.acked(mark.acked.as_slice());
                     }
                 }
             }
-            Some(Kind::Digest) => drop(self.digest(payload)),
+            Some(Kind::Digest) => self.acked(payload),
             Some(Kind::Acks) => self.acks(payload),
             Some(Kind::Heads) => {
                 if let Ok(heads) = codec::decode::<Heads>(payload) {
                     for note in heads.notes.as_slice() {
-                        self.digest(note.as_slice());
+                        self.acked(note.as_slice());
                     }
                 }
             }
-            // Chains prove themselves, and are seldom longer than what is known.
-            Some(Kind::Entries | Kind::Chains) | None => {}
+            // Chains and forks prove themselves, and are seldom news.
+            Some(
+                Kind::Entries
+                | Kind::Chains
+                | Kind::Forks
+                | Kind::ProofNodes
+                | Kind::Fork
+                | Kind::Revocations,
+            )
+            | None => {}
         }
         self.checks
     }
@@ -128,13 +137,18 @@ impl Known<'_> {
         Some(note)
     }
 
-    /// A digest that another node saw: this node's own ack may be on it.
-    fn mark(&mut self, bytes: &[u8]) {
-        if let Some(note) = self.digest(bytes)
-            && let Some(me) = self.me
-        {
-            for own in self.members.cosigners(me) {
-                self.checks.note(&own.ack, &note);
+    /// A digest that another node saw, with the acks that are on it: this node's own, and others', which are compared.
+    fn acked(&mut self, bytes: &[u8]) {
+        let Some(note) = self.digest(bytes) else {
+            return;
+        };
+        let named: BTreeSet<&str> = note.signatures().iter().map(SignatureLine::name).collect();
+        let towers = named
+            .into_iter()
+            .filter_map(|name| self.members.by_name(name));
+        for tower in towers.filter(|tower| self.members.is_tower(*tower)) {
+            for serial in self.members.cosigners(tower) {
+                self.checks.note(&serial.ack, &note);
             }
         }
     }

@@ -1,0 +1,234 @@
+//! What a screen shows of the vote that is on: states, votes, absentees, locks. Data only; may not change anything.
+
+use super::Ceremony;
+use super::own::VoteKind;
+use super::rules::ROUNDS_AHEAD_MAX;
+use super::seen::{Candidate, Sort};
+use crate::genesis::{Check, Election, OPEN_SECONDS, Saying};
+use crate::tlog::hash::Hash;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Where a proposal stands, as far as this member knows at one moment.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum State {
+    /// Approvals are collected.
+    Open,
+    /// It has a certificate: members commit, and nobody can take it back.
+    Ready,
+    /// Refusals make its approvals impossible in every round that is open.
+    Rejected,
+    /// 72 hours have passed without a certificate. A new round may begin.
+    Expired,
+    /// Its proposers took it back.
+    Withdrawn,
+}
+
+impl State {
+    /// The word on a screen.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Ready => "ready",
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+}
+
+/// One manifest that is voted on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ManifestStatus {
+    /// Its hash.
+    pub manifest: Hash,
+    /// Where it stands.
+    pub state: State,
+    /// Title of its newest proposal.
+    pub title: String,
+    /// Who proposed it newest.
+    pub proposer: String,
+    /// When, as the proposer says, in seconds since 1970.
+    pub opened_seconds: u64,
+    /// The newest round in which it was proposed or approved.
+    pub round: u64,
+    /// Who approved it in that round, or accepted it for all rounds.
+    pub approved: Vec<String>,
+    /// Who committed it in that round.
+    pub committed: Vec<String>,
+    /// Who refused it, and why.
+    pub refused: Vec<(String, String)>,
+    /// Who has a say and said nothing.
+    pub silent: Vec<String>,
+    /// Approvals of one round that it needs from those who vote.
+    pub needed: usize,
+    /// It is signed by recovery keys.
+    pub is_recovery: bool,
+}
+
+/// The vote that is on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Status {
+    /// The epoch that is voted on.
+    pub epoch: u64,
+    /// What this member committed last, and in which round: it approves nothing else unless shown a later certificate.
+    pub lock: Option<(Hash, u64)>,
+    /// What it gave way to.
+    pub yielded: Option<Hash>,
+    /// The highest round in which it voted.
+    pub voted_round: u64,
+    /// Its own votes are missing, so it casts none.
+    pub rebuilding: bool,
+    /// Own votes that wait for an acked digest.
+    pub waiting: usize,
+    /// The manifest and round that a next proposal should be for: what locks allow, in a round that nobody used.
+    pub suggested: Option<(Hash, u64)>,
+    /// The manifests.
+    pub manifests: Vec<ManifestStatus>,
+    /// Members that are shown to have voted twice.
+    pub accused: Vec<String>,
+}
+
+impl<C: Check> Ceremony<C> {
+    /// What a screen shows at `now_seconds` since 1970; `None` where nothing is voted on.
+    #[must_use]
+    pub fn status(&self, now_seconds: u64) -> Option<Status> {
+        let election = self.election()?;
+        let manifests: Vec<ManifestStatus> = self
+            .seen
+            .candidates
+            .iter()
+            .map(|(hash, candidate)| self.standing(&election, hash, candidate, now_seconds))
+            .collect();
+        let accused: BTreeSet<&str> = self
+            .seen
+            .evidence
+            .values()
+            .map(crate::genesis::Evidence::accused)
+            .collect();
+        let waiting = self.own.iter().filter(|(_, own)| !own.released);
+        Some(Status {
+            epoch: election.epoch(),
+            lock: self.own.lock(),
+            yielded: self.own.yielded(),
+            voted_round: self.own.highest(),
+            rebuilding: self.missing,
+            waiting: waiting.count(),
+            suggested: self.suggested(&manifests),
+            manifests,
+            accused: accused.into_iter().map(str::to_owned).collect(),
+        })
+    }
+
+    /// The newest certificate's manifest, else the own lock's, else the one with most approvals; in the round after the
+    /// newest that is known.
+    fn suggested(&self, manifests: &[ManifestStatus]) -> Option<(Hash, u64)> {
+        let certified = self.seen.certificates.last_key_value();
+        let certified = certified.map(|((_, hash), _)| *hash);
+        let locked = self.own.lock().map(|(hash, _)| hash);
+        let most = manifests.iter().max_by_key(|m| m.approved.len());
+        let hash = certified.or(locked).or(most.map(|m| m.manifest))?;
+        let used = self.seen.votes.keys().map(|(_, round, _)| *round).max();
+        let newest = used.unwrap_or(0).max(self.own.highest());
+        // Whoever voted far ahead alone does not take the rounds between from the others.
+        let reach = self.own.highest().max(self.seen.highest_certificate());
+        Some((
+            hash,
+            (newest + 1).min(reach.saturating_add(ROUNDS_AHEAD_MAX)),
+        ))
+    }
+
+    fn standing(
+        &self,
+        election: &Election<'_>,
+        hash: &Hash,
+        candidate: &Candidate,
+        now_seconds: u64,
+    ) -> ManifestStatus {
+        let roll = election.roll(&candidate.manifest);
+        let newest = candidate.proposals.last_key_value();
+        let approvals = self.seen.approvals(hash, &roll);
+        let proposed = newest.map_or(0, |((round, _), _)| *round);
+        let voted = approvals.keys().map(|(round, _)| *round).max();
+        let round = proposed.max(voted.unwrap_or(0));
+        let approved: BTreeSet<&str> = approvals
+            .keys()
+            .filter(|(at, seat)| *at == round || roll.is_standing(*seat))
+            .map(|(_, seat)| roll.name(*seat))
+            .collect();
+        let said = |sort: Sort| {
+            let votes = self.seen.votes.iter();
+            votes
+                .filter(move |((of, ..), vote)| {
+                    *of == sort && vote.statement().subject.manifest == *hash
+                })
+                .map(|((_, at, _), vote)| (*at, vote))
+        };
+        let refused: BTreeMap<String, String> = said(Sort::Refuse)
+            .filter_map(|(_, vote)| match &vote.statement().saying {
+                Saying::Refuse { reason } => Some((vote.line().name().to_owned(), reason.clone())),
+                _ => None,
+            })
+            .collect();
+        let all: BTreeSet<&str> = roll.seats().map(|seat| roll.name(seat)).collect();
+        let silent = all
+            .iter()
+            .filter(|name| !approved.contains(**name) && !refused.contains_key(**name));
+        let withdrawn = candidate.proposals.keys().all(|(at, who)| {
+            let place = (Sort::Withdraw, *at, who.clone());
+            let vote = self.seen.votes.get(&place);
+            vote.is_some_and(|vote| vote.statement().subject.manifest == *hash)
+        });
+        let certified = self.seen.certificates.keys().any(|(_, of)| of == hash);
+        let (opened_seconds, title) = newest.map_or((0, ""), |(_, proposal)| proposal.opened());
+        let voting: Vec<usize> = roll.seats().filter(|seat| roll.votes(*seat)).collect();
+        let against = |seat: &&usize| refused.contains_key(roll.name(**seat));
+        let left = voting.len() - voting.iter().filter(against).count();
+        let joiner_refuses = roll
+            .seats()
+            .any(|seat| roll.is_standing(seat) && refused.contains_key(roll.name(seat)));
+        let state = if certified {
+            State::Ready
+        } else if withdrawn && !candidate.proposals.is_empty() {
+            State::Withdrawn
+        } else if left < roll.threshold() || joiner_refuses {
+            State::Rejected
+        } else if newest.is_some() && now_seconds >= opened_seconds.saturating_add(OPEN_SECONDS) {
+            State::Expired
+        } else {
+            State::Open
+        };
+        ManifestStatus {
+            manifest: *hash,
+            state,
+            title: title.to_owned(),
+            proposer: newest.map_or_else(String::new, |(_, p)| p.proposer().to_owned()),
+            opened_seconds,
+            round,
+            approved: approved.iter().map(|name| (*name).to_owned()).collect(),
+            committed: self
+                .seen
+                .commits(hash, round)
+                .into_keys()
+                .map(str::to_owned)
+                .collect(),
+            silent: silent.map(|name| (*name).to_owned()).collect(),
+            refused: refused.into_iter().collect(),
+            needed: roll.threshold(),
+            is_recovery: candidate.recovery.is_some(),
+        }
+    }
+
+    /// The highest round in which this member voted; 0 if it did not.
+    #[must_use]
+    pub fn voted_round(&self) -> u64 {
+        self.own.highest()
+    }
+
+    /// What this member voted in a round: approved, committed.
+    #[must_use]
+    pub fn voted(&self, round: u64) -> (Option<Hash>, Option<Hash>) {
+        let of = |kind| self.own.in_round(kind, round);
+        (of(VoteKind::Approve), of(VoteKind::Commit))
+    }
+}

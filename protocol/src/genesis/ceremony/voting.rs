@@ -1,0 +1,263 @@
+//! A vote of this member's own, in the one order that is safe: lock (durable), signature, entry, an acked digest that covers
+//! it, and only then anybody else. At epoch 0 no digest leaves, so the durable lock is all there is to wait for.
+
+use super::io::{Refused, Signer};
+use super::own::{self, OwnVote, VoteId};
+use super::seen::Taken;
+use super::{Document, Free, Promise, Step, Stop};
+use crate::engine::store::{Record, Transaction};
+use crate::genesis::{Check, Saying, Statement, Vote};
+use crate::tlog::hash::Hash;
+
+impl<C: Check, T: Transaction> Step<'_, C, T> {
+    /// After a start: what was locked and not signed, signed and not appended, released and perhaps never sent.
+    pub(super) fn resume(&mut self) -> Result<(), Stop> {
+        if self.c.settings.restored {
+            self.tx.put_record(Record::VotesMissing, b"1")?;
+        }
+        let owed = self.tx.record(Record::ActiveOwed)?;
+        if owed.is_some_and(|epoch| !epoch.is_empty()) {
+            self.owe_active();
+        }
+        let own: Vec<(VoteId, OwnVote)> = self
+            .c
+            .own
+            .iter()
+            .map(|(id, vote)| (*id, vote.clone()))
+            .collect();
+        for (id, own) in own {
+            match own.vote {
+                None => self.ask(id, own.statement),
+                Some(vote) if own.released => {
+                    let document = Document::Vote(Box::new(vote));
+                    self.out.promise(Promise::Send(Box::new(document)));
+                }
+                Some(vote) if own.index.is_none() => self.append(id, &vote),
+                Some(_) => {} // waits for an ack
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn approve(
+        &mut self,
+        manifest: Hash,
+        round: u64,
+        confirm: &str,
+    ) -> Result<(), Stop> {
+        let view = self.c.view()?;
+        view.may_approve(&manifest, round, confirm)?;
+        let statement = Statement {
+            subject: view.election.subject(manifest, round),
+            saying: Saying::Approve,
+        };
+        self.lock(statement)
+    }
+
+    pub(super) fn give_way(&mut self, manifest: Hash, confirm: &str) -> Result<(), Stop> {
+        let view = self.c.view()?;
+        let seen = view.may_yield(&manifest, confirm, self.now_seconds)?;
+        let Some(seen_seconds) = seen else {
+            return Ok(());
+        };
+        let statement = Statement {
+            subject: view.election.subject(manifest, 0),
+            saying: Saying::Yield { seen_seconds },
+        };
+        self.lock(statement)
+    }
+
+    /// Sets the lock, and asks for the signature once it is durable. A lock that is there is asked for again.
+    pub(super) fn lock(&mut self, statement: Statement) -> Result<(), Stop> {
+        let Some(id) = VoteId::of(&statement) else {
+            return Ok(());
+        };
+        match self.c.own.get(&id) {
+            Some(own) if own.vote.is_some() => return Ok(()),
+            Some(_) => {}
+            None => {
+                let own = OwnVote {
+                    statement: statement.clone(),
+                    vote: None,
+                    index: None,
+                    released: false,
+                };
+                self.c.own.put(self.tx, id, own)?;
+            }
+        }
+        self.ask(id, statement);
+        Ok(())
+    }
+
+    fn ask(&mut self, id: VoteId, statement: Statement) {
+        let signer = match statement.saying {
+            Saying::Commit => Signer::Envelope,
+            _ => Signer::Identity,
+        };
+        self.out.promise(Promise::Sign {
+            id,
+            statement,
+            signer,
+        });
+    }
+
+    fn append(&mut self, id: VoteId, vote: &Vote) {
+        self.out.promise(Promise::Append {
+            vote: Some(id),
+            kind: "genesis.vote",
+            body: vote.to_json(),
+        });
+    }
+
+    pub(super) fn signed(&mut self, vote: Vote) -> Result<(), Stop> {
+        let id = VoteId::of(vote.statement()).ok_or(Refused::NotAsked)?;
+        let own = self.c.own.get(&id);
+        let own = own.filter(|own| own.statement == *vote.statement());
+        let own = own.ok_or(Refused::NotAsked)?;
+        if own.vote.is_some() {
+            return Ok(());
+        }
+        vote.verify(&self.c.settings.identity, &mut self.c.verifier)?;
+        let own = OwnVote {
+            vote: Some(vote.clone()),
+            ..own.clone()
+        };
+        self.c.own.put(self.tx, id, own)?;
+        self.append(id, &vote);
+        if id.epoch == 0 {
+            self.release(id)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn appended(&mut self, id: VoteId, index: u64) -> Result<(), Stop> {
+        let own = self.c.own.get(&id).ok_or(Refused::NotAsked)?;
+        if own.vote.is_none() || own.index.is_some() {
+            return Ok(());
+        }
+        let own = OwnVote {
+            index: Some(index),
+            ..own.clone()
+        };
+        Ok(self.c.own.put(self.tx, id, own)?)
+    }
+
+    /// R14: "Approvals AND commits leave only after their entry is covered by an acked digest (from epoch 1)." Yields too.
+    pub(super) fn acked(&mut self, size: u64) -> Result<(), Stop> {
+        let covered = |own: &OwnVote| !own.released && own.index.is_some_and(|i| i < size);
+        let ids: Vec<VoteId> = self
+            .c
+            .own
+            .iter()
+            .filter(|(_, own)| covered(own))
+            .map(|(id, _)| *id)
+            .collect();
+        ids.into_iter().try_for_each(|id| self.release(id))
+    }
+
+    /// The vote may leave: from now on it is among those that are counted here, too. Before, a certificate made here could
+    /// have carried it out.
+    fn release(&mut self, id: VoteId) -> Result<(), Stop> {
+        let Some(own) = self.c.own.get(&id).cloned() else {
+            return Ok(());
+        };
+        let Some(vote) = own.vote.clone() else {
+            return Ok(());
+        };
+        let released = true;
+        self.c.own.put(self.tx, id, OwnVote { released, ..own })?;
+        let identity = self.c.settings.identity.clone();
+        let document = Document::Vote(Box::new(vote.clone()));
+        self.out.promise(Promise::Send(Box::new(document)));
+        match self.c.seen.take_vote(&identity, vote.clone())? {
+            Taken::New => self.keep_vote(&vote),
+            Taken::Known => Ok(()),
+            Taken::Contradicts(evidence) => self.accuse(*evidence),
+        }
+    }
+
+    /// A vote of this member's own came from outside. If it is not known here, it was cast by this member all the same: it
+    /// binds from now on.
+    pub(super) fn own_vote_came(&mut self, vote: &Vote) -> Result<(), Stop> {
+        let Some(id) = VoteId::of(vote.statement()) else {
+            return Ok(());
+        };
+        let ours = self.c.own.get(&id);
+        if ours.is_none_or(|own| own.vote.is_none() && own.statement == *vote.statement()) {
+            let own = OwnVote {
+                statement: vote.statement().clone(),
+                vote: Some(vote.clone()),
+                index: None,
+                released: true,
+            };
+            self.c.own.put(self.tx, id, own)?;
+        }
+        Ok(())
+    }
+
+    /// R14: recovery rebuilds every own vote from the mirrored entries; until that is complete the node casts none.
+    pub(super) fn rebuilt(&mut self, votes: Vec<(u64, Vote)>) -> Result<(), Stop> {
+        let Some(chain) = &self.c.chain else {
+            return Err(Refused::CannotRebuild.into());
+        };
+        let (id, lineage) = (chain.id(), chain.manifest().lineage);
+        let next = chain.manifest().epoch.saturating_add(1);
+        let known = own::all_of_lineage(self.tx, lineage)?;
+        let mut rows = Vec::new();
+        for (index, vote) in votes {
+            let subject = vote.statement().subject;
+            let ours = subject.lineage == lineage && subject.federation == Some(id);
+            let Some(vote_id) = VoteId::of(vote.statement()).filter(|_| ours) else {
+                continue; // epoch 0, another lineage, or nothing that binds
+            };
+            if subject.epoch < next {
+                continue;
+            }
+            vote.verify(&self.c.settings.identity, &mut self.c.verifier)?;
+            let of_known = known.get(&vote_id);
+            if of_known.is_some_and(|own| own.statement != *vote.statement()) {
+                return Err(Refused::Conflict {
+                    epoch: subject.epoch,
+                    round: subject.round,
+                }
+                .into());
+            }
+            let own = OwnVote {
+                statement: vote.statement().clone(),
+                vote: Some(vote),
+                index: Some(index),
+                released: of_known.is_some_and(|own| own.released),
+            };
+            rows.push((vote_id, own));
+        }
+        for (vote_id, own) in rows {
+            own::OwnVotes::default().put(self.tx, vote_id, own)?;
+        }
+        self.tx.put_record(Record::VotesMissing, &[])?;
+        self.c.missing = false;
+        self.c.settings.restored = false;
+        self.c.own = own::OwnVotes::load(self.tx, lineage, next)?;
+        Ok(())
+    }
+
+    /// Evidence is kept, told to a human, passed on and written down, once.
+    pub(super) fn accuse(&mut self, evidence: crate::genesis::Evidence) -> Result<(), Stop> {
+        let digest = evidence.digest();
+        let kept = &mut self.c.seen.evidence;
+        if kept.contains_key(&digest) || kept.len() >= super::MAX_EVIDENCE_KEPT {
+            return Ok(());
+        }
+        kept.insert(digest, evidence.clone());
+        let json = evidence.to_json();
+        self.keep(super::seen::ROW_EVIDENCE, &json)?;
+        self.out.free(Free::Accused(Box::new(evidence.clone())));
+        self.out
+            .free(Free::Pass(Box::new(Document::Evidence(Box::new(evidence)))));
+        self.out.promise(Promise::Append {
+            vote: None,
+            kind: "genesis.evidence",
+            body: json,
+        });
+        Ok(())
+    }
+}

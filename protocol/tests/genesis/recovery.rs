@@ -1,0 +1,186 @@
+//! What must not be forgotten: restored directories, records of votes, and yields to a recovery manifest.
+
+use crate::fixture::{CREATED, amendment, founding, name, settings};
+use crate::one::{One, sends, two};
+use belfry_protocol::genesis::ceremony::{
+    Document, Input, Promise, Refused, Settings, VoteRecord, confirmation,
+};
+use belfry_protocol::genesis::chain::Link;
+use belfry_protocol::genesis::{
+    Election, Recovery, Saying, Vote, YIELD_AFTER_SECONDS, recovery_key_hash,
+};
+use belfry_protocol::manifest::{Federation, Manifest};
+use belfry_protocol::note::SigningKey;
+
+#[test]
+fn a_restored_directory_votes_only_when_its_votes_are_back() {
+    let (mut one, (a, b)) = (One::amending(), two());
+    one.propose(1, &a, 1);
+    let promises = one.approve(&a, 1).unwrap();
+    let after = one.sign(&promises, 0);
+    let Promise::Append { body, .. } = &after[0] else {
+        panic!("an entry");
+    };
+    let vote = Vote::parse(body.as_bytes()).unwrap();
+    let restored = Settings {
+        restored: true,
+        ..settings(0)
+    };
+    let mut back = One::new(one.base.clone(), restored.clone());
+    back.take(Input::Resume).unwrap();
+    back.propose(1, &a, 1);
+    back.propose(1, &b, 1);
+    assert_eq!(back.approve(&b, 1), Err(Refused::Rebuilding));
+    for by in [1, 2, 3] {
+        // A certificate, and no commit.
+        assert_eq!(back.say(by, &b, 1, Saying::Approve).unwrap(), []);
+    }
+    // Also if the mark in the directory is gone: the store remembers.
+    back.restart(settings(0));
+    assert_eq!(back.approve(&b, 1), Err(Refused::Rebuilding));
+    back.take(Input::Rebuilt(vec![(0, vote)])).unwrap();
+    assert!(matches!(
+        back.approve(&b, 1),
+        Err(Refused::Voted { round: 1, .. })
+    ));
+    assert_eq!(back.ceremony.voted(1), (Some(a.hash()), Some(b.hash())));
+    // Before epoch 0 nobody holds anything.
+    let mut young = One::new(None, restored);
+    let full = founding(&[0, 1, 2, 3], 0);
+    young.propose(1, &full, 1);
+    assert_eq!(young.approve(&full, 1), Err(Refused::CannotRebuild));
+    assert_eq!(
+        young.take(Input::Rebuilt(vec![])),
+        Err(Refused::CannotRebuild)
+    );
+}
+
+#[test]
+fn a_record_of_votes_binds_where_it_is_imported() {
+    let (mut one, (a, b)) = (One::amending(), two());
+    one.propose(1, &a, 1);
+    one.approve(&a, 1).unwrap();
+    let tx = one.store.begin();
+    let record = one.ceremony.export(&tx).unwrap().unwrap();
+    drop(tx);
+    let record = VoteRecord::parse(record.to_json().as_bytes()).unwrap();
+    let mut next = One::amending();
+    next.propose(1, &a, 1);
+    next.propose(1, &b, 1);
+    let import = || Input::Import(Box::new(record.clone()));
+    next.take(import()).unwrap();
+    next.take(import()).unwrap();
+    assert!(matches!(next.approve(&b, 1), Err(Refused::Voted { .. })));
+    // The same vote is made again, by the key.
+    assert!(matches!(
+        next.approve(&a, 1).unwrap()[..],
+        [Promise::Sign { .. }]
+    ));
+    // Against another record of this member nothing is taken.
+    let mut torn = One::amending();
+    torn.propose(1, &b, 1);
+    torn.approve(&b, 1).unwrap();
+    assert_eq!(
+        torn.take(import()),
+        Err(Refused::Conflict { epoch: 1, round: 1 })
+    );
+    let mut stranger = One::new(one.base.clone(), settings(1));
+    assert!(matches!(
+        stranger.take(import()),
+        Err(Refused::OtherRecord(_))
+    ));
+}
+
+/// A manifest that recovery keys signed, with one key of one.
+fn recovery() -> (Federation, Recovery) {
+    let key = SigningKey::ed25519("acme.example/recovery", [0x77; 32]).unwrap();
+    let base = Manifest {
+        recovery_keys: vec![recovery_key_hash(key.verifier())],
+        ..founding(&[0, 1, 2, 3], 0)
+    };
+    let next = amendment(&base, &[0, 1, 2], 5);
+    let base = Federation::new(base.hash(), base).unwrap();
+    let election = Election::amending(base.id(), base.manifest());
+    let text = Recovery::statement(&election, &next).to_string();
+    let made = Recovery {
+        note: key.signed_note(&text).unwrap(),
+        keys: vec![key.verifier().clone()],
+        manifest: next,
+        acceptances: Vec::new(),
+        yields: Vec::new(),
+    };
+    (base, made)
+}
+
+#[test]
+fn a_recovery_takes_yields_after_three_days_and_shows_for_ever() {
+    let (base, made) = recovery();
+    let next = made.manifest.clone();
+    let mut one = One::new(Some(base), settings(0));
+    let file = Link::Recovered(made).to_json();
+    let heard = Document::parse(file.as_bytes()).unwrap();
+    one.hear(heard).unwrap();
+    let hash = next.hash();
+    let yields = || Input::Yield {
+        manifest: hash,
+        confirm: confirmation(1, &hash),
+    };
+    assert!(matches!(one.take(yields()), Err(Refused::TooSoon { .. })));
+    one.restart(settings(0)); // the moment it was seen is durable
+    one.now_seconds = CREATED + YIELD_AFTER_SECONDS;
+    let promises = one.take(yields()).unwrap();
+    let after = one.sign(&promises, 0);
+    assert_eq!(sends(&after), 0);
+    assert_eq!(sends(&one.take(Input::Acked { size: 1 }).unwrap()), 1);
+    // n - t + 1 = 2 yields.
+    let seen_seconds = CREATED;
+    let promises = one
+        .say(1, &next, 0, Saying::Yield { seen_seconds })
+        .unwrap();
+    let activated = promises.iter().any(|p| matches!(p, Promise::Activated(_)));
+    assert!(activated);
+    assert_eq!(one.ceremony.chain().unwrap().recovered(), [1]);
+    one.restart(settings(0));
+    assert_eq!(one.ceremony.chain().unwrap().recovered(), [1]);
+}
+
+#[test]
+fn who_committed_yields_to_nothing_else_and_who_yielded_commits_nothing_else() {
+    let (base, made) = recovery();
+    let normal = amendment(base.manifest(), &[0, 1, 2, 3], 1);
+    let hash = made.manifest.hash();
+    let yields = || Input::Yield {
+        manifest: hash,
+        confirm: confirmation(1, &hash),
+    };
+    let start = || {
+        let mut one = One::new(Some(base.clone()), settings(0));
+        let link = Link::Recovered(made.clone());
+        one.hear(Document::Link(Box::new(link))).unwrap();
+        one.now_seconds = CREATED + YIELD_AFTER_SECONDS;
+        one.propose(1, &normal, 1);
+        one
+    };
+    let certify = |one: &mut One| {
+        for by in [1, 2, 3] {
+            one.say(by, &normal, 1, Saying::Approve).unwrap();
+        }
+    };
+    let mut committed = start();
+    certify(&mut committed);
+    assert!(matches!(
+        committed.take(yields()),
+        Err(Refused::Locked { .. })
+    ));
+    let mut yielded = start();
+    yielded.take(yields()).unwrap();
+    certify(&mut yielded);
+    assert_eq!(yielded.ceremony.voted(1).1, None);
+    // A member that does both is shown to have lied.
+    let seen_seconds = CREATED;
+    yielded.say(1, &normal, 1, Saying::Commit).unwrap();
+    yielded
+        .say(1, &made.manifest, 0, Saying::Yield { seen_seconds })
+        .unwrap();
+    assert_eq!(yielded.ceremony.status(0).unwrap().accused, [name(1)]);
+}

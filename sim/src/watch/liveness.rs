@@ -1,0 +1,126 @@
+//! What must be well some time after the last fault (L1-L6): everybody runs, is connected, and holds and acknowledged the
+//! same; what was proven is known to all.
+
+use super::{audit, bounds, clocks, is_honest};
+use crate::world::World;
+use belfry_protocol::engine::federation::Status;
+use belfry_protocol::engine::store::Record;
+
+/// Looks at all nodes while the run goes on.
+pub(crate) fn look(world: &mut World) {
+    world.watch.time(world.now_us);
+    let mut appending = 0;
+    for at in 0..world.nodes.len() {
+        let Some(engine) = &world.nodes[at].engine else {
+            continue;
+        };
+        if !engine.may_append() {
+            appending += 1;
+        }
+        let offsets = engine.clock_offsets();
+        clocks::look(world, at, &offsets);
+        bounds::lists(world, at);
+    }
+    bounds::waits(world);
+    audit::ask(world);
+    let down = world.nodes.iter().filter(|node| !node.is_up()).count();
+    if down > 0 && appending > 0 {
+        world.watch.reached("a fault overlapped another");
+    }
+}
+
+/// Whether the federation is well; if not, what is missing.
+pub(crate) fn is_well(world: &mut World) -> Result<(), String> {
+    let statuses: Vec<Option<Status>> = (0..world.nodes.len()).map(|at| world.status(at)).collect();
+    let name = |world: &World, at: usize| world.nodes[at].name.clone();
+    for (at, status) in statuses.iter().enumerate() {
+        if !is_honest(world, at) {
+            continue;
+        }
+        let Some(status) = status else {
+            return Err(format!("{} does not run", name(world, at)));
+        };
+        let missing = status
+            .peers
+            .iter()
+            .find(|peer| !peer.connected && world.are_linked(at, peer.member));
+        if let Some(peer) = missing {
+            return Err(format!(
+                "{} is not connected to {}",
+                name(world, at),
+                peer.name
+            ));
+        }
+    }
+    for (at, status) in statuses.iter().enumerate() {
+        let Some(status) = status.as_ref().filter(|_| is_honest(world, at)) else {
+            continue;
+        };
+        if world.watch.stolen.contains_key(&at) {
+            proven(world, &statuses, at)?;
+        } else if world.founded.member(at).factory {
+            acknowledged(world, &statuses, at, status)?;
+        }
+    }
+    Ok(())
+}
+
+/// S4: whoever is honest holds the proof that a key was used for two trees.
+fn proven(world: &World, statuses: &[Option<Status>], origin: usize) -> Result<(), String> {
+    let name = &world.nodes[origin].name;
+    for (at, status) in statuses.iter().enumerate() {
+        let Some(status) = status.as_ref().filter(|_| is_honest(world, at)) else {
+            continue;
+        };
+        if !status.forks.iter().any(|fork| fork.accused == *name) {
+            return Err(format!(
+                "{} holds no proof of the fork of {name}",
+                world.nodes[at].name
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// L1-L3: everything that a factory appended is held and acknowledged by all honest towers.
+fn acknowledged(
+    world: &mut World,
+    statuses: &[Option<Status>],
+    origin: usize,
+    status: &Status,
+) -> Result<(), String> {
+    let name = world.nodes[origin].name.clone();
+    let size = size(world, origin);
+    if status.phase != "active" {
+        return Err(format!("{name} is {}", status.phase));
+    }
+    if status.acked < size {
+        return Err(format!(
+            "{name} has {size} entries, and {} are acked",
+            status.acked
+        ));
+    }
+    for (at, other) in statuses.iter().enumerate() {
+        let is_tower = world.founded.member(at).tower && at != origin;
+        let counts = is_tower && is_honest(world, at) && !world.watch.exposed.contains(&at);
+        let Some(other) = other.as_ref().filter(|_| counts) else {
+            continue;
+        };
+        let mirror = other.mirrors.iter().find(|mirror| mirror.origin == name);
+        let (held, acked) = mirror.map_or((0, 0), |mirror| (mirror.held, mirror.acked));
+        if size > 0 && (held < size || acked < size) {
+            return Err(format!(
+                "{name} has {size} entries; {} holds {held} and acked {acked}",
+                world.nodes[at].name
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Entries of a node's own ledger.
+fn size(world: &mut World, at: usize) -> u64 {
+    let record = world.nodes[at].record(Record::Head);
+    let head = record.and_then(|bytes| belfry_protocol::engine::ledger::Head::decode(&bytes));
+    head.map_or(0, |head| head.size())
+}

@@ -1,0 +1,37 @@
+//! Negative controls: what is broken on purpose must be noticed.
+#![cfg(feature = "sabotage")]
+#![allow(clippy::unwrap_used)] // helpers of tests may unwrap as tests do
+
+use belfry_sim::plan::{Sabotage, Wishes, draw};
+use belfry_sim::run::run;
+
+/// Seeds of the control, and how many of them must notice: not one lucky one.
+const SEEDS: u64 = 10;
+const NOTICE: usize = 3;
+
+/// Rules that the first seeds break.
+fn broken(sabotage: Option<Sabotage>) -> Vec<&'static str> {
+    let wishes = Wishes {
+        nodes: Some(5),
+        seconds: Some(60),
+        faults: vec!["crash".to_owned(), "sync-error".to_owned()],
+        entries_per_1000_seconds: Some(5_000),
+        ..Wishes::default()
+    };
+    let outcomes = (0..SEEDS).map(|seed| {
+        let mut plan = draw(seed, &wishes);
+        plan.sabotage = sabotage;
+        run(&plan, |_| {}).unwrap()
+    });
+    outcomes
+        .filter_map(|outcome| Some(outcome.violation?.invariant))
+        .collect()
+}
+
+#[test]
+fn promises_that_leave_before_the_sync_are_noticed() {
+    assert_eq!(broken(None), Vec::<&str>::new());
+    let noticed = broken(Some(Sabotage::PromisesBeforeSync));
+    let s2 = noticed.iter().filter(|one| **one == "S2").count();
+    assert!(s2 >= NOTICE, "{noticed:?}");
+}
