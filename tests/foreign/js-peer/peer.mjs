@@ -259,6 +259,7 @@ class Peer {
     const nothing = {
       [KIND.knownChains]: [KIND.chains, (body) => body.list(64, (one) => [name(one), one.u32()])],
       [KIND.knownForks]: [KIND.forks, (body) => body.list(128, (one) => [one.u32(), name(one)])],
+      [KIND.knownRevocations]: [KIND.revocations, (body) => body.list(64, (one) => [name(one), one.u64()])],
       [KIND.getProof]: [KIND.proofNodes, (body) => [name(body), body.u64(), body.u64()]]
     }[asked.kind]
     if (nothing) {

@@ -7,9 +7,10 @@ const BODY_BYTES = 1_048_576
 export const V1_0 = 0x0100
 export const KIND = {
   prepare: 1, refused: 3, digest: 4, recover: 6, marks: 8, marked: 9, get: 10, entries: 11, knownChains: 13, chains: 14,
-  knownForks: 15, forks: 16, getProof: 17, proofNodes: 18, probe: 32, probed: 33
+  knownForks: 15, forks: 16, getProof: 17, proofNodes: 18, knownRevocations: 30, revocations: 31, probe: 32, probed: 33
 }
-const NEWEST_KIND = 19
+// Sync 1.0 has kinds 1 to 19, and revocations.
+const known = (kind) => (kind >= 1 && kind <= 19) || kind === KIND.knownRevocations || kind === KIND.revocations
 export const NOT_YOURS = 8
 export const UNKNOWN = 10
 export const ZERO16 = Buffer.alloc(16)
@@ -78,7 +79,7 @@ export function parseFrame (bytes) {
   check(length <= PAYLOAD_BYTES, 'a frame is too long')
   const payload = from.take(length)
   from.end()
-  return { version, kind, payload, known: version >> 8 === 1 && kind >= 1 && kind <= NEWEST_KIND }
+  return { version, kind, payload, known: version >> 8 === 1 && known(kind) }
 }
 
 export function encodeHello (hello, envelopeSeed) {

@@ -55,6 +55,7 @@ def name_of(body):
 NOTHING = {
     wire.KNOWN_CHAINS: (wire.CHAINS, lambda body: body.list(64, lambda one: (name_of(one), one.u32()))),
     wire.KNOWN_FORKS: (wire.FORKS, lambda body: body.list(128, lambda one: (one.u32(), name_of(one)))),
+    wire.KNOWN_REVOCATIONS: (wire.REVOCATIONS, lambda body: body.list(64, lambda one: (name_of(one), one.u64()))),
     wire.GET_PROOF: (wire.PROOF_NODES, lambda body: (name_of(body), body.u64(), body.u64())),
 }
 

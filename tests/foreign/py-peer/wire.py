@@ -8,7 +8,10 @@ from notes import Note, Wrong, check, is_signed, sign
 HELLO_BYTES, PAYLOAD_BYTES, BODY_BYTES = 61_440, 9_437_184, 1_048_576
 V1_0 = 0x0100
 PREPARE, REFUSED, DIGEST, RECOVER, MARKS, MARKED, GET, ENTRIES, KNOWN_CHAINS, CHAINS = 1, 3, 4, 6, 8, 9, 10, 11, 13, 14
-KNOWN_FORKS, FORKS, GET_PROOF, PROOF_NODES, NEWEST_KIND = 15, 16, 17, 18, 19
+KNOWN_FORKS, FORKS, GET_PROOF, PROOF_NODES = 15, 16, 17, 18
+KNOWN_REVOCATIONS, REVOCATIONS = 30, 31
+# Sync 1.0 has kinds 1 to 19, and revocations.
+KNOWN_KINDS = {*range(1, 20), KNOWN_REVOCATIONS, REVOCATIONS}
 PROBE, PROBED = 32, 33
 # Reasons of a refusal.
 NOT_YOURS, UNKNOWN = 8, 10
@@ -109,7 +112,7 @@ def parse_frame(data):
     check(length <= PAYLOAD_BYTES, "a frame is too long")
     payload = reader.take(length)
     reader.end()
-    return kind, payload, version >> 8 == 1 and 1 <= kind <= NEWEST_KIND
+    return kind, payload, version >> 8 == 1 and kind in KNOWN_KINDS
 
 
 def encode_hello(me, *, federation, to, token, sent=0, goodbye=0, echo=0, received=0, answered=0):
