@@ -45,6 +45,8 @@ pub mod startup;
 pub mod store;
 pub mod writer;
 
+#[cfg(feature = "http")]
+pub mod ceremony;
 #[cfg(feature = "net")]
 pub mod config;
 #[cfg(feature = "net")]

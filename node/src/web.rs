@@ -66,6 +66,17 @@ impl Web {
         url: &str,
         body: Option<Vec<u8>>,
     ) -> Result<Answer, String> {
+        self.send_for(method, url, body, MAX_ANSWER_BYTES).await
+    }
+
+    /// As [`Web::send`], for an answer of at most so many bytes.
+    pub(crate) async fn send_for(
+        &self,
+        method: reqwest::Method,
+        url: &str,
+        body: Option<Vec<u8>>,
+        most_bytes: usize,
+    ) -> Result<Answer, String> {
         let mut request = self.client.request(method, url);
         if let Some(body) = body {
             request = request.body(body);
@@ -79,10 +90,8 @@ impl Web {
         let retry_after_seconds = header("retry-after").and_then(|text| text.parse().ok());
         let mut read = Vec::new();
         while let Some(part) = answer.chunk().await.map_err(|error| why(&error))? {
-            if read.len() + part.len() > MAX_ANSWER_BYTES {
-                return Err(format!(
-                    "the answer is larger than {MAX_ANSWER_BYTES} bytes"
-                ));
+            if read.len() + part.len() > most_bytes {
+                return Err(format!("the answer is larger than {most_bytes} bytes"));
             }
             read.extend_from_slice(&part);
         }

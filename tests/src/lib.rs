@@ -3,6 +3,7 @@
 pub mod checks;
 pub mod federation;
 pub mod foreign;
+pub mod founders;
 pub mod logs;
 pub mod namespaces;
 pub mod peer;

@@ -4,6 +4,7 @@ mod clock;
 mod conformance;
 mod export;
 mod forks;
+mod genesis;
 mod keys;
 mod peers;
 mod run;
@@ -13,6 +14,10 @@ pub(super) use clock::{ClockCommand, ClockConfirmArgs};
 pub(super) use conformance::{ConformanceCommand, ConformanceLogsArgs, ConformanceWitnessArgs};
 pub(super) use export::{ExportArgs, ExportFormat};
 pub(super) use forks::{ForkArgs, ForkExportArgs, ForksCommand};
+pub(super) use genesis::{
+    DraftArgs, GenesisCommand, GenesisExportArgs, GenesisVerifyArgs, ImportArgs, InviteArgs,
+    JoinArgs, ProposeArgs, ReachArgs, RejectArgs, SignArgs, SignRequestArgs, WhichArgs,
+};
 pub(super) use keys::{KeyCommand, KeyExportArgs, PurposeArg, ReasonArg, RevokeArgs, RotateArgs};
 pub(super) use peers::{BanArgs, PeersCommand, WhomArgs};
 pub(super) use run::{DemoArgs, RunArgs, ThiefArgs, TransportArg};
@@ -170,6 +175,20 @@ pub enum Command {
         #[command(subcommand)]
         command: ConformanceCommand,
     },
+    /// Found a federation: drafts, votes, manifests
+    Genesis {
+        /// The command.
+        #[command(subcommand)]
+        command: GenesisCommand,
+    },
+    /// Give a ticket to somebody who is to join the founding on this node
+    #[command(
+        after_help = "Examples:\n  belfry invite --role tower --expires 24h\n  belfry invite --list\n  belfry invite --revoke 3fa9c1"
+    )]
+    Invite(InviteArgs),
+    /// Join a founding with a ticket
+    #[command(after_help = "Example:\n  belfry join belfry1aeagm…")]
+    Join(JoinArgs),
     /// Keys of this node
     Key {
         /// The command.

@@ -160,6 +160,6 @@ pub(super) fn confirm(
     }
     Err(Failure::new(
         Code::Usage,
-        format!("{typed:?} is not this node's name, and nothing was done"),
+        format!("{typed:?} is not {name}, and nothing was done"),
     ))
 }

@@ -9,6 +9,7 @@
 //! | [`ledger`], [`export`] | `ledger …` |
 //! | [`witnessed`] | `ledger head` and `prove` with `--witnessed` |
 //! | [`audit`] | `audit verify` |
+//! | [`genesis`] | `genesis …`, `invite`, `join` |
 //! | [`conformance`] | `conformance …`: trying other people's witnesses |
 //! | [`keys`], [`rotate`] | `key …` |
 //! | [`tokens`], [`settings`] | `token …`, `config …` |
@@ -30,6 +31,7 @@ mod doctor;
 mod erase;
 mod export;
 mod forks;
+mod genesis;
 mod init;
 mod keys;
 mod last_resort;
@@ -140,6 +142,9 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
             AuditCommand::Policy(args) => audit::policy_of(&context, &args),
         },
         Command::Conformance { command } => conformance::run(&context, &command),
+        Command::Genesis { command } => genesis::run(&context, &command),
+        Command::Invite(args) => genesis::invite(&context, &args),
+        Command::Join(args) => genesis::join(&context, &args),
         Command::Key { command } => match command {
             KeyCommand::List => keys::list(&context),
             KeyCommand::Rotate(args) => rotate::run(&context, &args),

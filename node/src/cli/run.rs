@@ -1,6 +1,8 @@
 //! `belfry run`: the node in the foreground. Listens, says so, and ends cleanly on SIGTERM and Ctrl-C, and when asked so
 //! with standard input; SIGHUP reads the configuration again.
 
+mod founding;
+
 use super::args::RunArgs;
 use super::context::Context;
 use crate::disk::{Disk, RealDisk};
@@ -40,24 +42,37 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> Result<(), Failure> {
     )?;
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     member::refuse_lost_manifest(&context.layout, &disk)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    // Once for both: a signal that comes between them is not lost.
+    let signals = {
+        let _inside = runtime.enter();
+        Signals::listen(input)?
+    };
+    let mut run = Run {
+        context,
+        flags,
+        signals,
+    };
+    if founding::is_under_way(context, &config)? && !runtime.block_on(founding::run(&mut run))? {
+        return Ok(());
+    }
     if !config.allow_solo && !context.layout.genesis().exists() {
         return Err(Failure::new(
             Code::Recovering,
             "this node belongs to no federation, and may not sign on its own",
         )
-        .hint("start it with --allow-solo, or set ledger.allow_solo = true in config.toml"));
+        .hint("found one with `belfry genesis draft` or `belfry join TICKET`; or start it with --allow-solo, or set ledger.allow_solo = true in config.toml"));
     }
-    let node = context.open(&flags)?;
+    let node = context.open(&run.flags)?;
     let app = Arc::new(App::new(node)?);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
     let served = runtime.block_on(async {
         let net = join_federation(context, &app)?;
         let beside = Beside::start(context, &app);
         let served = match beside {
             Ok(beside) => {
-                let served = serve(context, &app, &flags, input).await;
+                let served = run.serve(&app, std::future::pending()).await;
                 beside.close().await;
                 served
             }
@@ -69,12 +84,23 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> Result<(), Failure> {
     // Handlers that did not end within the grace period are dropped here, so that the node can be closed.
     runtime.shutdown_timeout(Duration::from_secs(1));
     // Before the lock is free: a successor may bind the same names.
-    let _ = std::fs::remove_file(context.layout.control_socket());
-    let _ = std::fs::remove_file(address_file(context));
+    forget_names(context);
     if let Some(app) = Arc::into_inner(app) {
         app.node.close();
     }
     served
+}
+
+/// What goes through both parts of a run: a founding, and what was founded.
+struct Run<'a> {
+    context: &'a Context,
+    flags: BTreeMap<&'static str, String>,
+    signals: Signals,
+}
+
+fn forget_names(context: &Context) {
+    let _ = std::fs::remove_file(context.layout.control_socket());
+    let _ = std::fs::remove_file(address_file(context));
 }
 
 /// What runs beside the listeners, if the configuration wants it.
@@ -159,52 +185,56 @@ fn address_file(context: &Context) -> PathBuf {
     context.layout.run().join("http.addr")
 }
 
-async fn serve(
-    context: &Context,
-    app: &Arc<App>,
-    flags: &BTreeMap<&'static str, String>,
-    input: Option<oneshot::Receiver<()>>,
-) -> Result<(), Failure> {
-    // Before anybody is told that it runs, who may then stop it or reload it at once.
-    let signals = Signals::listen()?;
-    let wanted = app.node.config.http_listen;
-    let tcp = TcpListener::bind(wanted).await.map_err(|error| {
-        Failure::new(Code::Io, format!("cannot listen on {wanted}: {error}"))
-            .hint("another program may use the port; choose one with --listen or http.listen")
-    })?;
-    let socket = context.layout.control_socket();
-    let _ = std::fs::remove_file(&socket);
-    let unix = UnixListener::bind(&socket).map_err(|error| {
-        Failure::new(
-            Code::Io,
-            format!("cannot make {}: {error}", socket.display()),
-        )
-    })?;
-    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o600))?;
-    let address = tcp.local_addr()?;
-    std::fs::write(address_file(context), format!("{address}\n"))?;
-    let (stop, stopped) = watch::channel(false);
-    let until = |mut stopped: watch::Receiver<bool>| async move {
-        // A sender that is gone means stop, too.
-        let _ = stopped.wait_for(|stop| *stop).await;
-    };
-    let public = axum::serve(tcp, http::public(Arc::clone(app)))
-        .with_graceful_shutdown(until(stopped.clone()));
-    let control =
-        axum::serve(unix, http::control(Arc::clone(app))).with_graceful_shutdown(until(stopped));
-    let mut tasks = tokio::task::JoinSet::new();
-    tasks.spawn(async move { public.await });
-    tasks.spawn(async move { control.await });
-    announce(context, app, &address.to_string())?;
-    let ended = signals.stopped(context, app, flags, input).await;
-    app.ready.store(false, Ordering::Relaxed);
-    notify(&[sd_notify::NotifyState::Stopping]);
-    let _ = stop.send(true);
-    let all = async { while tasks.join_next().await.is_some() {} };
-    if tokio::time::timeout(GRACE, all).await.is_err() {
-        tracing::warn!("some requests did not end within 10 s and were dropped");
+impl Run<'_> {
+    /// Serves until a signal, or until `done`.
+    async fn serve(
+        &mut self,
+        app: &Arc<App>,
+        done: impl Future<Output = Result<(), Failure>>,
+    ) -> Result<(), Failure> {
+        let context = self.context;
+        let wanted = app.node.config.http_listen;
+        let tcp = TcpListener::bind(wanted).await.map_err(|error| {
+            Failure::new(Code::Io, format!("cannot listen on {wanted}: {error}"))
+                .hint("another program may use the port; choose one with --listen or http.listen")
+        })?;
+        let socket = context.layout.control_socket();
+        let _ = std::fs::remove_file(&socket);
+        let unix = UnixListener::bind(&socket).map_err(|error| {
+            Failure::new(
+                Code::Io,
+                format!("cannot make {}: {error}", socket.display()),
+            )
+        })?;
+        std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o600))?;
+        let address = tcp.local_addr()?;
+        std::fs::write(address_file(context), format!("{address}\n"))?;
+        let (stop, stopped) = watch::channel(false);
+        let until = |mut stopped: watch::Receiver<bool>| async move {
+            // A sender that is gone means stop, too.
+            let _ = stopped.wait_for(|stop| *stop).await;
+        };
+        let public = axum::serve(tcp, http::public(Arc::clone(app)))
+            .with_graceful_shutdown(until(stopped.clone()));
+        let control = axum::serve(unix, http::control(Arc::clone(app)))
+            .with_graceful_shutdown(until(stopped));
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(async move { public.await });
+        tasks.spawn(async move { control.await });
+        announce(context, app, &address.to_string())?;
+        let ended = tokio::select! {
+            ended = self.signals.stopped(context, app, &self.flags) => ended,
+            done = done => done,
+        };
+        app.ready.store(false, Ordering::Relaxed);
+        notify(&[sd_notify::NotifyState::Stopping]);
+        let _ = stop.send(true);
+        let all = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(GRACE, all).await.is_err() {
+            tracing::warn!("some requests did not end within 10 s and were dropped");
+        }
+        ended
     }
-    ended
 }
 
 fn announce(context: &Context, app: &App, address: &str) -> Result<(), Failure> {
@@ -224,6 +254,8 @@ fn announce(context: &Context, app: &App, address: &str) -> Result<(), Failure> 
     context.out.result(&human, &json)?;
     let mode = if app.node.membership().is_some() {
         "member"
+    } else if app.founding.get().is_some() {
+        "founding"
     } else {
         "solo"
     };
@@ -258,14 +290,17 @@ fn end_of_input() -> Result<oneshot::Receiver<()>, Failure> {
 
 /// Signals that the node handles.
 struct Signals {
+    /// The end of standard input, if that is to end the node.
+    input: Option<oneshot::Receiver<()>>,
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
 }
 
 impl Signals {
-    fn listen() -> Result<Self, Failure> {
+    fn listen(input: Option<oneshot::Receiver<()>>) -> Result<Self, Failure> {
         Ok(Self {
+            input,
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,
@@ -274,23 +309,21 @@ impl Signals {
 
     /// Waits for the signal to stop, or the end of `input`; reloads on SIGHUP until then.
     async fn stopped(
-        mut self,
+        &mut self,
         context: &Context,
         app: &App,
         flags: &BTreeMap<&'static str, String>,
-        input: Option<oneshot::Receiver<()>>,
     ) -> Result<(), Failure> {
-        let input = async {
-            match input {
-                Some(input) => drop(input.await),
-                None => std::future::pending().await,
-            }
-        };
-        tokio::pin!(input);
         loop {
+            let input = async {
+                match &mut self.input {
+                    Some(input) => drop(input.await),
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 _ = self.terminate.recv() => return Ok(()),
-                () = &mut input => return Ok(()),
+                () = input => return Ok(()),
                 _ = self.interrupt.recv() => {
                     return Err(Failure::new(Code::Interrupted, "interrupted; everything acknowledged is on disk"));
                 }

@@ -23,6 +23,7 @@ mod auth;
 mod clock_metrics;
 mod entries;
 mod forks;
+mod genesis;
 mod key_metrics;
 mod keys;
 mod member_metrics;
@@ -75,6 +76,7 @@ pub(crate) fn control(app: Arc<App>) -> Router {
         .route("/control/erase/{index}", post(operations::erase))
         .route("/control/clock/confirm", post(skew::confirm))
         .route("/control/retire", post(operations::retire))
+        .route("/control/genesis", post(genesis::ask))
         .route("/control/keys/rotate", post(keys::rotate))
         .route("/control/keys/revoke", post(keys::revoke))
         .with_state(auth::Door { app, trusted: true })
@@ -96,6 +98,8 @@ fn shared(app: &Arc<App>) -> Router<auth::Door> {
         .route("/api/v1/receipts/{index}", get(entries::receipt))
         .route("/api/v1/skew", get(skew::skew))
         .route("/api/v1/windows/{hash}", get(windows::file))
+        .route("/public/mcp/genesis.json", get(genesis::chain))
+        .route("/genesis/{epoch}", get(genesis::epoch))
         .route("/api/v1/forks", get(forks::list))
         .route("/api/v1/forks/{id}", get(forks::file))
         .route("/api/v1/keys", get(keys::keys))

@@ -141,6 +141,8 @@ pub(crate) struct App {
     pub tokens: Mutex<Tokens>,
     /// The bulk export, if there is one.
     pub export: OnceLock<crate::export::Shown>,
+    /// A founding, while there is one.
+    pub founding: OnceLock<crate::ceremony::Table>,
 }
 
 impl App {
@@ -160,6 +162,7 @@ impl App {
             tokens: Mutex::new(tokens),
             witness: Witnessing::new(&node),
             export: OnceLock::new(),
+            founding: OnceLock::new(),
             node,
         })
     }

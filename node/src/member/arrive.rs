@@ -102,6 +102,11 @@ fn translate(bound: &Bound, event: NetEvent) -> Option<(PeerId, Input)> {
             let protocol = match protocol {
                 NetProtocol::Hello => Protocol::Hello,
                 NetProtocol::Sync => Protocol::Sync,
+                NetProtocol::Found => {
+                    let bytes = bound.lobby.founded(&bytes);
+                    bound.send(NetCommand::Reply { id, bytes });
+                    return None;
+                }
                 NetProtocol::Join => {
                     let bytes = bound.lobby.answer(&bytes);
                     bound.send(NetCommand::Reply { id, bytes });

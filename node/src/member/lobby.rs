@@ -17,6 +17,7 @@ use super::verify::Snapshot;
 use belfry_protocol::engine::federation::members::Members;
 use belfry_protocol::manifest::Federation;
 use belfry_protocol::tlog::hash::{Hash, sha256};
+use belfry_protocol::wire::found::{self, FoundAnswer, FoundReason, FoundRequest};
 use belfry_protocol::wire::{Frame, Version};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -280,6 +281,7 @@ fn text(bytes: &[u8]) -> Option<String> {
 /// Answers strangers.
 pub(super) struct Lobby {
     federation: (Hash, u64, Hash),
+    lineage: [u8; 16],
     manifest: Whole,
     members: Snapshot,
     /// The chains as of some snapshot: made again only when that changed.
@@ -323,6 +325,7 @@ impl Lobby {
         let epoch = federation.manifest().epoch;
         Self {
             federation: (federation.id(), epoch, federation.hash()),
+            lineage: federation.manifest().lineage,
             manifest: Whole::new(manifest),
             members,
             chains: Mutex::default(),
@@ -340,6 +343,34 @@ impl Lobby {
             .and_then(answer)
             .unwrap_or_else(|reason| (0, self.refuse(reason)));
         answer.encode(asked)
+    }
+
+    /// The frame that answers whoever still founds what is founded: it missed the end, and gets the manifest.
+    pub(super) fn founded(&self, bytes: &[u8]) -> Vec<u8> {
+        let refuse = |reason, text: &str| FoundAnswer::Refused {
+            reason,
+            text: text.to_owned(),
+        };
+        let answer = match FoundRequest::decode(bytes) {
+            Err(reason) => refuse(reason, "the request cannot be read; upgrade the older side"),
+            Ok(FoundRequest::Exchange { lineage, have, .. }) if lineage == self.lineage => {
+                let known = have.contains(&self.manifest.hash);
+                let manifest = (!known).then(|| self.manifest.bytes.to_vec());
+                FoundAnswer::Exchanged {
+                    wanted: Vec::new(),
+                    documents: found::fitting(manifest),
+                }
+            }
+            Ok(FoundRequest::Card { lineage, .. }) if lineage == self.lineage => refuse(
+                FoundReason::Ticket,
+                "the federation is founded; new members come by an amendment",
+            ),
+            Ok(_) => refuse(
+                FoundReason::Lineage,
+                "another federation was founded here; ask for a new ticket",
+            ),
+        };
+        answer.encode()
     }
 
     fn refuse(&self, reason: Reason) -> Answer {

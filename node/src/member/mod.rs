@@ -53,7 +53,8 @@ use crate::exit::{Code, Failure};
 use crate::store::{Layout, Reader, Store};
 use belfry_protocol::engine::federation::disk::OwnDisk;
 use belfry_protocol::engine::store::Transaction;
-use belfry_protocol::manifest::{Federation, SignedManifest};
+use belfry_protocol::genesis::chain;
+use belfry_protocol::manifest::Federation;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -81,9 +82,7 @@ fn founded(layout: &Layout, manifest: &[u8]) -> Result<Federation, Failure> {
         )
         .hint("the manifest must be the one that every member signed; get it again from another member")
     };
-    let signed = SignedManifest::parse(manifest).map_err(|error| refuse(&error))?;
-    let founded = signed.verify_founding().map_err(|error| refuse(&error))?;
-    Ok(Federation::from(founded))
+    chain::founded(manifest).map_err(|error| refuse(&error))
 }
 
 /// A directory that was a member's may never go on alone: towers may hold what it does not know any more (R3).

@@ -112,13 +112,15 @@ pub enum Protocol {
     Hello,
     /// `/belfry/join/1`: open to everyone.
     Join,
+    /// `/belfry/found/1`: open to everyone, for whoever founds a federation.
+    Found,
     /// `/belfry/<federation8>/sync/1`: admitted peers only.
     Sync,
 }
 
 impl Protocol {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Hello, Self::Join, Self::Sync];
+    pub const ALL: [Self; 4] = [Self::Hello, Self::Join, Self::Found, Self::Sync];
 
     /// The name on the wire.
     #[must_use]
@@ -126,6 +128,7 @@ impl Protocol {
         match self {
             Self::Hello => "/belfry/hello/1".to_owned(),
             Self::Join => "/belfry/join/1".to_owned(),
+            Self::Found => "/belfry/found/1".to_owned(),
             Self::Sync => format!("/belfry/{federation8}/sync/1"),
         }
     }

@@ -35,6 +35,7 @@ pub(super) struct Behaviour {
     mdns: Toggle<mdns::tokio::Behaviour>,
     pub(super) hello: Requests,
     pub(super) join: Requests,
+    pub(super) found: Requests,
     pub(super) gate: Gate<MembersOnly>,
 }
 
@@ -51,6 +52,7 @@ impl Behaviour {
         match protocol {
             Protocol::Hello => &mut self.hello,
             Protocol::Join => &mut self.join,
+            Protocol::Found => &mut self.found,
             Protocol::Sync => &mut self.gate.inner.sync,
         }
     }
@@ -93,6 +95,7 @@ impl Behaviour {
             mdns: mdns.into(),
             hello: requests(Protocol::Hello, config)?,
             join: requests(Protocol::Join, config)?,
+            found: requests(Protocol::Found, config)?,
             gate: Gate::new(MembersOnly {
                 gossip,
                 sync: requests(Protocol::Sync, config)?,
@@ -106,13 +109,14 @@ impl Behaviour {
 pub(super) fn frame_limit(protocol: Protocol, config: &NetConfig) -> usize {
     match protocol {
         Protocol::Hello | Protocol::Join => params::OPEN_FRAME_BYTES,
+        Protocol::Found => params::FOUND_FRAME_BYTES,
         Protocol::Sync => config.max_frame,
     }
 }
 
 fn requests(protocol: Protocol, config: &NetConfig) -> Result<Requests, NetError> {
     let timeout = match protocol {
-        Protocol::Hello | Protocol::Join => params::OPEN_TIMEOUT,
+        Protocol::Hello | Protocol::Join | Protocol::Found => params::OPEN_TIMEOUT,
         Protocol::Sync => params::SYNC_TIMEOUT,
     };
     let name =

@@ -61,6 +61,7 @@ pub(super) fn label(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Hello => "hello",
         Protocol::Join => "join",
+        Protocol::Found => "found",
         Protocol::Sync => "sync",
     }
 }

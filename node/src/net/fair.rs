@@ -112,6 +112,10 @@ impl Fair {
         match protocol {
             Protocol::Hello => vec![(Resource::Hellos, 1)],
             Protocol::Join => vec![(Resource::Joins, 1)],
+            Protocol::Found => vec![
+                (Resource::Joins, 1),
+                (Resource::RequestBytes, bytes.len() as u64),
+            ],
             Protocol::Sync => {
                 let mut cost = vec![
                     (Resource::Requests, 1),

@@ -11,10 +11,15 @@ use libp2p::gossipsub::{
 };
 use sha2::{Digest, Sha256};
 
+use belfry_protocol::wire::found::MAX_FOUND_BYTES;
+use belfry_protocol::wire::frame::FRAME_HEAD_BYTES;
+
 use super::api::{NetError, Topic};
 
 /// Largest hello or join frame: a certificate chain and a manifest head fit many times over, and strangers may send it.
 pub(super) const OPEN_FRAME_BYTES: usize = 64 * 1024;
+/// Largest frame about a founding: proposals are as large as manifests, and few strangers are let in at once.
+pub(super) const FOUND_FRAME_BYTES: usize = MAX_FOUND_BYTES + FRAME_HEAD_BYTES;
 /// Hello and join are small; whoever needs longer is not there.
 pub(super) const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for a full frame at about 1 MB/s.

@@ -137,6 +137,7 @@ impl EventLoop {
             }
             BehaviourEvent::Hello(event) => self.request_event(Protocol::Hello, event),
             BehaviourEvent::Join(event) => self.request_event(Protocol::Join, event),
+            BehaviourEvent::Found(event) => self.request_event(Protocol::Found, event),
             BehaviourEvent::Gate(GateEvent::Inner(MembersOnlyEvent::Sync(event))) => {
                 self.request_event(Protocol::Sync, event);
             }

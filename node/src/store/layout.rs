@@ -35,6 +35,12 @@ impl Layout {
         self.dir.join("genesis.json")
     }
 
+    /// A founding that this node takes part in.
+    #[must_use]
+    pub fn founding(&self) -> PathBuf {
+        self.dir.join("founding.json")
+    }
+
     /// Key files.
     #[must_use]
     pub fn keys(&self) -> PathBuf {

@@ -109,6 +109,9 @@ pub type Reply = Box<dyn FnOnce(Result<Answer, Failure>) + Send>;
 /// files, as a commit does.
 pub type Renew = Box<dyn FnOnce(&Standing) -> Option<OwnKeys> + Send>;
 
+/// Works on the store between two steps; it may block no longer than a commit does.
+pub type Between = Box<dyn FnOnce(&mut Store) + Send>;
+
 /// Where a ledger stands between two steps.
 #[derive(Clone, Debug)]
 pub struct Standing {
@@ -157,6 +160,8 @@ enum Command {
     DropPayloads(Vec<[u8; 32]>),
     /// Makes keys of a new serial; see [`Writer::renew`].
     Renew(Renew),
+    /// Something of the runtime's own on the same store; see [`Writer::between`].
+    Between(Between),
     /// The flusher has something to say; see [`Work::apply_flush`].
     Wake,
     Close,
@@ -395,6 +400,22 @@ impl Writer {
     pub fn renew(&self, renew: Renew) {
         // A writer that ended needs none.
         let _ = self.queue.send(Command::Renew(renew));
+    }
+
+    /// Runs `work` on the store between two steps and waits for it; blocks while the queue is full.
+    ///
+    /// # Errors
+    /// [`Failure::Stopped`], when the writer ended first: then `work` did not run.
+    pub fn between<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Store) -> R + Send + 'static,
+    ) -> Result<R, Failure> {
+        let (done, wait) = sync_channel(1);
+        let run: Between = Box::new(move |store| drop(done.send(work(store))));
+        // A writer that ended drops it, and with it the sender.
+        let _ = self.queue.send(Command::Between(run));
+        wait.recv()
+            .map_err(|_| Failure::Stopped("the writer thread ended".to_owned()))
     }
 
     /// How far a member of a federation is; `None` outside one, or when the writer ended.

@@ -207,6 +207,7 @@ impl Work {
             Command::OwnFork(proof) => self.own_fork = Some(proof),
             Command::Logs(logs) => taken.logs = Some(logs),
             Command::Status(answer) => taken.statuses.push(answer),
+            Command::Between(work) => work(self.stepper.store_mut()),
             Command::Renew(renew) => taken.renewals.push(renew),
             Command::DropPayloads(ids) => {
                 if let Err(error) = self.stepper.store_mut().drop_payloads(&ids) {

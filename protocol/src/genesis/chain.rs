@@ -229,6 +229,17 @@ impl From<Federation> for Chain {
     }
 }
 
+/// Reads and verifies the file of epoch 0, whichever way its members signed it: all at once, or by vote.
+///
+/// # Errors
+/// [`GenesisError`].
+pub fn founded(bytes: &[u8]) -> Result<Federation, GenesisError> {
+    let link = Link::parse(bytes)?;
+    Chain::found(&link, &mut Verifier::new(super::Strict))?;
+    let manifest = link.manifest();
+    Ok(Federation::new(manifest.hash(), manifest.clone())?)
+}
+
 /// Reads the file of a chain: one link on each line, from epoch 0 on.
 ///
 /// # Errors

@@ -11,7 +11,9 @@
 //! | [`chain`] | the manifests from epoch 0 on, verified offline |
 //! | [`joint`] | digests across an activation |
 //! | [`ceremony`] | one member's view: the state machine |
+//! | [`Card`], [`Ticket`] | who wants to be listed; an invitation |
 
+mod card;
 pub mod ceremony;
 mod certificate;
 pub mod chain;
@@ -21,13 +23,16 @@ mod error;
 mod evidence;
 mod fields;
 pub mod joint;
+mod lines;
 mod proposal;
 mod publication;
 mod recovery;
 mod statement;
+mod ticket;
 mod verifier;
 mod vote;
 
+pub use card::{Card, MAX_CARD_BYTES};
 pub use certificate::{CERTIFICATE_FORMAT, MAX_CERTIFICATE_BYTES, VoteCertificate};
 pub use check::{Check, Job, Remembering, Strict};
 pub use election::{Election, Roll};
@@ -39,5 +44,8 @@ pub use recovery::{
     MAX_RECOVERY_BYTES, RECOVERY_FORMAT, Recovery, YIELD_AFTER_SECONDS, recovery_key_hash,
 };
 pub use statement::{MAX_REASON_BYTES, MAX_ROUND, MAX_TITLE_BYTES, Saying, Statement, Subject};
+pub use ticket::{
+    MAX_TICKET_ADDRESSES, MAX_TICKET_CHARS, TICKET_PREFIX, Ticket, TicketError, secret_hash,
+};
 pub use verifier::Verifier;
 pub use vote::{MAX_VOTE_BYTES, VOTE_FORMAT, Vote};

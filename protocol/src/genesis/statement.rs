@@ -2,7 +2,7 @@
 //! May not know who may say it, or verify who did.
 
 use super::GenesisError;
-use crate::note::text::{decimal, next_line};
+use super::lines::Lines;
 use crate::tlog::hash::Hash;
 use std::fmt;
 
@@ -104,21 +104,20 @@ impl Statement {
         if text.len() > MAX_TEXT_BYTES {
             return Err(bad("it is longer than 1,024 bytes"));
         }
-        let mut lines = Lines(text);
+        let mut lines = Lines::new(WHAT, text);
         let header = lines.line()?;
         let federation = match lines.value("federation")? {
             "-" => None,
-            hex => Some(read_hash(hex)?),
+            hex => Some(
+                Hash::from_hex(hex).ok_or(bad("a hash is not 64 lower-case hexadecimal digits"))?,
+            ),
         };
-        let lineage = crate::hex::decode(lines.value("lineage")?)
-            .and_then(|bytes| bytes.try_into().ok())
-            .ok_or(bad("a lineage is 32 lower-case hexadecimal digits"))?;
         let subject = Subject {
             federation,
-            lineage,
+            lineage: lines.lineage()?,
             epoch: lines.number("epoch")?,
             round: lines.number("round")?,
-            manifest: read_hash(lines.value("manifest")?)?,
+            manifest: lines.hash("manifest")?,
         };
         let saying = match header {
             "belfry-genesis-propose/v1" => Saying::Propose {
@@ -137,9 +136,7 @@ impl Statement {
             "belfry-genesis-recover/v1" => Saying::Recover,
             _ => return Err(bad("its first line is not known here; use a newer Belfry")),
         };
-        if !lines.0.is_empty() {
-            return Err(bad("there are lines after the last one"));
-        }
+        lines.end()?;
         let statement = Self { subject, saying };
         statement.check()?;
         Ok(statement)
@@ -207,39 +204,8 @@ impl fmt::Display for Statement {
 }
 
 /// One line that a human reads: nothing that moves the cursor, and no look-alike by spaces at the ends.
-fn is_line(text: &str, most_bytes: usize) -> bool {
+pub(super) fn is_line(text: &str, most_bytes: usize) -> bool {
     (1..=most_bytes).contains(&text.len())
         && !text.chars().any(char::is_control)
         && text.trim() == text
-}
-
-struct Lines<'a>(&'a str);
-
-impl<'a> Lines<'a> {
-    fn line(&mut self) -> Result<&'a str, GenesisError> {
-        next_line(&mut self.0).ok_or(GenesisError::malformed(WHAT, "a line is missing"))
-    }
-
-    fn value(&mut self, keyword: &str) -> Result<&'a str, GenesisError> {
-        let rest = self.line()?.strip_prefix(keyword);
-        rest.and_then(|rest| rest.strip_prefix(' '))
-            .ok_or(GenesisError::malformed(
-                WHAT,
-                "a line is missing or out of order",
-            ))
-    }
-
-    fn number(&mut self, keyword: &str) -> Result<u64, GenesisError> {
-        decimal(self.value(keyword)?).ok_or(GenesisError::malformed(
-            WHAT,
-            "a number is not a canonical decimal below 2^63",
-        ))
-    }
-}
-
-fn read_hash(hex: &str) -> Result<Hash, GenesisError> {
-    Hash::from_hex(hex).ok_or(GenesisError::malformed(
-        WHAT,
-        "a hash is not 64 lower-case hexadecimal digits",
-    ))
 }

@@ -45,7 +45,7 @@ pub struct Member {
 
 impl Member {
     /// The rules that need no other member.
-    pub(super) fn check(&self) -> Result<(), ManifestError> {
+    pub(crate) fn check(&self) -> Result<(), ManifestError> {
         let bad = |problem| {
             Err(ManifestError::Member {
                 member: super::error::shown(&self.name),

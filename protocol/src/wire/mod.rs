@@ -8,10 +8,11 @@
 //! Numbers are little-endian here, unlike in the rest of the crate.
 
 mod bounded;
-mod bytes;
+pub(crate) mod bytes;
 pub mod clock;
 pub mod codec;
 pub mod envelope;
+pub mod found;
 pub mod frame;
 pub mod goodbye;
 pub mod header;

@@ -198,7 +198,7 @@ impl Thief {
                 let answer = match protocol {
                     Protocol::Hello => Some(self.hello(peer)?),
                     Protocol::Sync => self.loot.prove(&bytes),
-                    Protocol::Join => None,
+                    Protocol::Join | Protocol::Found => None,
                 };
                 self.send(match answer {
                     Some(bytes) => NetCommand::Reply { id, bytes },

@@ -7,7 +7,8 @@ use crate::export::client::Server;
 use crate::export::fetch::{Anchor, fetch};
 use crate::member;
 use crate::net::PeerId;
-use belfry_protocol::manifest::{Federation, MAX_SIGNED_MANIFEST_BYTES, SignedManifest};
+use belfry_protocol::genesis::{MAX_PUBLICATION_BYTES, chain};
+use belfry_protocol::manifest::Federation;
 use belfry_protocol::note::VerifierKey;
 use serde_json::json;
 use std::io::Read;
@@ -117,10 +118,8 @@ fn manifest(file: &Path) -> Result<Federation, Failure> {
             format!("{}: {error}", file.display()),
         )
     };
-    let bytes = read(file, MAX_SIGNED_MANIFEST_BYTES as u64)?;
-    let signed = SignedManifest::parse(&bytes).map_err(|error| refused(&error))?;
-    let founded = signed.verify_founding().map_err(|error| refused(&error))?;
-    Ok(Federation::from(founded))
+    let bytes = read(file, MAX_PUBLICATION_BYTES as u64)?;
+    chain::founded(&bytes).map_err(|error| refused(&error))
 }
 
 fn origin(args: &ExportArgs, anchor: &Anchor) -> Result<String, Failure> {

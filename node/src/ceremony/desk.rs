@@ -1,0 +1,232 @@
+//! One step of a ceremony: through the writer's store, and only after its commit signatures, entries and what may leave. Goes on
+//! until nothing is owed. May not decide anything.
+
+use crate::clock;
+use crate::exit::{Code, Failure};
+use crate::store::Store;
+use crate::writer::{Answer, Request, Writer};
+use belfry_keys::NodeKeys;
+use belfry_protocol::engine::store::{StoreError, Table, Transaction};
+use belfry_protocol::entry::json::Json;
+use belfry_protocol::genesis::ceremony::{
+    Ceremony, Document, Free, Input, Promise, Refused, Settings, Signer, VoteRecord,
+};
+use belfry_protocol::genesis::chain::Link;
+use belfry_protocol::genesis::{Evidence, Remembering, Statement, Vote};
+use belfry_protocol::note::SignedNote;
+
+/// What came of inputs.
+#[derive(Default)]
+pub(super) struct Outcome {
+    /// Inputs that were not taken, by their place.
+    pub(super) refused: Vec<(usize, Refused)>,
+    /// For everybody: new, verified, and allowed to leave.
+    pub(super) send: Vec<Document>,
+    /// Members that are shown to have broken their word.
+    pub(super) accused: Vec<Evidence>,
+    /// Approvals that wait for an identity key that is not here.
+    pub(super) unsigned: Vec<Statement>,
+    /// The epoch is active.
+    pub(super) activated: Option<Link>,
+}
+
+/// The ceremony with what it needs to act.
+pub(super) struct Desk {
+    /// `None` after a step that failed: what is durable is not known then.
+    ceremony: Option<Ceremony<Remembering>>,
+    keys: NodeKeys,
+    writer: Writer,
+}
+
+fn now_seconds() -> u64 {
+    u64::try_from(clock::wall().seconds()).unwrap_or(0)
+}
+
+fn stopped(error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(Code::Io, format!("the ceremony stopped: {error}"))
+        .hint("start the node again; what was promised is on disk")
+}
+
+impl Desk {
+    pub(super) fn open(keys: NodeKeys, writer: Writer, lineage: [u8; 16]) -> Result<Self, Failure> {
+        let settings = Settings {
+            identity: keys.identity_verifier().clone(),
+            lineage: Some(lineage),
+            restored: false,
+        };
+        let load = move |store: &mut Store| {
+            let mut tx = store.begin()?;
+            let loaded = Ceremony::load(&mut tx, settings, None, Remembering::default());
+            tx.commit()?;
+            loaded
+        };
+        let loaded: Result<_, StoreError> = writer.between(load).map_err(|e| stopped(&e))?;
+        let ceremony = Some(loaded.map_err(|error| stopped(&error))?);
+        Ok(Self {
+            ceremony,
+            keys,
+            writer,
+        })
+    }
+
+    pub(super) fn ceremony(&self) -> Result<&Ceremony<Remembering>, Failure> {
+        self.ceremony
+            .as_ref()
+            .ok_or_else(|| stopped(&"a step failed"))
+    }
+
+    /// What made epoch 0 active, if it is: a start after it was and before the node became a member.
+    pub(super) fn active(&self) -> Result<Option<Link>, Failure> {
+        let read = |store: &mut Store| {
+            let tx = store.begin_reading()?;
+            tx.rows(Table::Manifests, &0u64.to_be_bytes(), 1)
+        };
+        let rows: Result<_, StoreError> = self.writer.between(read).map_err(|e| stopped(&e))?;
+        let rows = rows.map_err(|error| stopped(&error))?;
+        let link = rows.first().map(|(_, json)| Link::parse(json));
+        link.transpose().map_err(|error| stopped(&error))
+    }
+
+    /// This node's votes, for another directory.
+    pub(super) fn record(&mut self) -> Result<Option<VoteRecord>, Failure> {
+        let ceremony = self
+            .ceremony
+            .take()
+            .ok_or_else(|| stopped(&"a step failed"))?;
+        let work = move |store: &mut Store| -> Result<_, StoreError> {
+            let record = ceremony.export(&store.begin_reading()?)?;
+            Ok((ceremony, record))
+        };
+        let done = self.writer.between(work).map_err(|e| stopped(&e))?;
+        let (ceremony, record) = done.map_err(|error| stopped(&error))?;
+        self.ceremony = Some(ceremony);
+        Ok(record)
+    }
+
+    /// Takes inputs, and everything that follows from them.
+    pub(super) fn take(&mut self, inputs: Vec<Input>) -> Result<Outcome, Failure> {
+        let mut outcome = Outcome::default();
+        let mut owed = self.step(inputs, &mut outcome, true)?;
+        while !owed.is_empty() {
+            let mut next = Vec::new();
+            for promise in owed {
+                next.extend(self.keep(promise, &mut outcome)?);
+            }
+            owed = match next.is_empty() {
+                true => Vec::new(),
+                false => self.step(next, &mut outcome, false)?,
+            };
+        }
+        Ok(outcome)
+    }
+
+    fn step(
+        &mut self,
+        inputs: Vec<Input>,
+        outcome: &mut Outcome,
+        theirs: bool,
+    ) -> Result<Vec<Promise>, Failure> {
+        let mut ceremony = self
+            .ceremony
+            .take()
+            .ok_or_else(|| stopped(&"a step failed"))?;
+        let now = now_seconds();
+        let work = move |store: &mut Store| -> Result<_, StoreError> {
+            let mut tx = store.begin()?;
+            let mut out = ceremony.step(now, &mut tx, inputs)?;
+            let free = out.take_free();
+            let proof = tx.commit()?;
+            Ok((ceremony, free, out.release(&proof)))
+        };
+        let stepped = self.writer.between(work).map_err(|e| stopped(&e))?;
+        let (ceremony, free, promises) = stepped.map_err(|error| stopped(&error))?;
+        self.ceremony = Some(ceremony);
+        for one in free {
+            match one {
+                Free::Pass(document) => outcome.send.push(*document),
+                Free::Refused { input, why } if theirs => outcome.refused.push((input, why)),
+                // An own vote that the rules do not take: it does not leave.
+                Free::Refused { why, .. } => {
+                    tracing::warn!(%why, "a vote of this node's own was not taken")
+                }
+                Free::Accused(evidence) => outcome.accused.push(*evidence),
+                // A founding has one epoch.
+                Free::Behind { .. } => {}
+            }
+        }
+        Ok(promises)
+    }
+
+    /// Does what was promised; returns what the ceremony is to hear of it.
+    fn keep(&self, promise: Promise, outcome: &mut Outcome) -> Result<Option<Input>, Failure> {
+        Ok(match promise {
+            Promise::Sign {
+                statement, signer, ..
+            } => match self.sign(&statement, signer)? {
+                Some(vote) => Some(Input::Signed(Box::new(vote))),
+                None => {
+                    outcome.unsigned.push(statement);
+                    None
+                }
+            },
+            Promise::Append { vote, kind, body } => {
+                let index = self.append(kind, &body)?;
+                match vote {
+                    Some(id) => Some(Input::Appended { id, index }),
+                    None if kind == "genesis.active" => Some(Input::ActiveAppended { epoch: 0 }),
+                    None => None,
+                }
+            }
+            Promise::Send(document) => {
+                outcome.send.push(*document);
+                None
+            }
+            Promise::Activated(link) => {
+                outcome.activated = Some(*link);
+                None
+            }
+        })
+    }
+
+    /// `None` if the identity key is not here.
+    fn sign(&self, statement: &Statement, signer: Signer) -> Result<Option<Vote>, Failure> {
+        let text = statement.to_string();
+        let (key, certificate) = match signer {
+            Signer::Identity => (self.keys.identity_key(), None),
+            Signer::Envelope => (
+                Some(self.keys.envelope_key()),
+                Some(self.keys.certificate().clone()),
+            ),
+        };
+        let Some(key) = key else {
+            return Ok(None);
+        };
+        let failed = |error: &dyn std::fmt::Display| Failure::new(Code::Failed, error.to_string());
+        let line = key.sign_note(&text).map_err(|error| failed(&error))?;
+        let note = SignedNote::new(&text, vec![line]).map_err(|error| failed(&error))?;
+        Ok(Some(
+            Vote::new(note, certificate).map_err(|error| failed(&error))?,
+        ))
+    }
+
+    /// An entry in this node's own ledger; returns its index.
+    fn append(&self, kind: &'static str, body: &str) -> Result<u64, Failure> {
+        let body = Json::parse(body.as_bytes()).map_err(|error| stopped(&error))?;
+        let answer = self.writer.call(Request::System { kind, body })?;
+        match answer {
+            Answer::Appended(places) => Ok(places.first),
+            other => Ok(other.entry().unwrap_or_default()),
+        }
+    }
+
+    /// A note by the identity key over a text that binds nothing: a card, a proposal, a refusal.
+    pub(super) fn identity_note(&self, text: &str) -> Result<SignedNote, Failure> {
+        let failed = |error: &dyn std::fmt::Display| Failure::new(Code::Failed, error.to_string());
+        let key = self.keys.identity_key().ok_or_else(|| {
+            Failure::new(Code::KeyUnavailable, "the identity key is not in keys/")
+                .hint("put its file into keys/ and start the node again; it may go again once the federation is founded")
+        })?;
+        let line = key.sign_note(text).map_err(|error| failed(&error))?;
+        SignedNote::new(text, vec![line]).map_err(|error| failed(&error))
+    }
+}

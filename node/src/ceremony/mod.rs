@@ -1,0 +1,24 @@
+//! Founding a federation (R14): a node without a manifest, and the others of its draft, until all of them agreed on epoch 0.
+//! The votes are [`belfry_protocol::genesis::ceremony`]'s; here are the keys, the store, the network and the humans. May not
+//! decide what this node may vote.
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`draft`] | `founding.json`: the lineage, who came, tickets that were given |
+//! | `desk` | one step: store, commit, signatures, entries, and again until nothing is owed |
+//! | `guests` | tickets and cards: who may be in the draft |
+//! | `clerk` | what operators ask: propose, sign, refuse, invite |
+//! | `exchange` | `/belfry/found/1`: what the others lack, and what they have |
+//! | `task` | the thread between them |
+//! | `view` | how things stand, as JSON |
+
+mod clerk;
+mod desk;
+pub mod draft;
+mod exchange;
+mod guests;
+mod task;
+mod view;
+
+pub use clerk::{Ask, Wish};
+pub use task::{Founding, Table, start};

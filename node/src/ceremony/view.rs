@@ -1,0 +1,85 @@
+//! How a founding stands, as JSON: the same for the control socket, scripts and screens. May not change anything.
+
+use super::draft::Draft;
+use super::guests;
+use crate::clock::shown_seconds;
+use belfry_protocol::genesis::ceremony::status::ManifestStatus;
+use belfry_protocol::genesis::ceremony::{Status, confirmation};
+use belfry_protocol::manifest::Member;
+use serde_json::{Value, json};
+
+fn manifest(one: &ManifestStatus, epoch: u64) -> Value {
+    let refused: Vec<Value> = one
+        .refused
+        .iter()
+        .map(|(name, reason)| json!({ "name": name, "reason": reason }))
+        .collect();
+    json!({
+        "manifest": one.manifest.to_hex(), "state": one.state.word(), "title": one.title, "proposer": one.proposer,
+        "opened_seconds": one.opened_seconds, "opened": shown_seconds(one.opened_seconds), "round": one.round,
+        "approved": one.approved, "committed": one.committed, "refused": refused, "silent": one.silent,
+        "needed": one.needed, "confirm": confirmation(epoch, &one.manifest),
+    })
+}
+
+/// Everybody in the draft, this node first.
+fn people(draft: &Draft, me: &Member, is_up: &dyn Fn(&str) -> bool) -> Vec<Value> {
+    let cards = guests::cards(draft);
+    let others = cards.iter().map(|card| {
+        let member = &card.member;
+        json!({ "name": member.name, "roles": member.roles(), "connected": is_up(&member.peer) })
+    });
+    let own = json!({ "name": me.name, "roles": me.roles(), "connected": true });
+    std::iter::once(own).chain(others).collect()
+}
+
+/// What the status of a founding says beside its votes.
+pub(super) struct Beside<'a> {
+    pub(super) draft: &'a Draft,
+    pub(super) me: &'a Member,
+    pub(super) is_up: &'a dyn Fn(&str) -> bool,
+    /// What whoever invited this node said to its card last.
+    pub(super) welcome: &'a Result<Option<String>, String>,
+}
+
+/// The whole.
+pub(super) fn status(status: &Status, beside: &Beside<'_>) -> Value {
+    let Beside {
+        draft, me, is_up, ..
+    } = beside;
+    let (welcome, refusal) = match beside.welcome {
+        Ok(text) => (text.as_deref(), None),
+        Err(text) => (None, Some(text.as_str())),
+    };
+    let manifests: Vec<Value> = status
+        .manifests
+        .iter()
+        .map(|one| manifest(one, status.epoch))
+        .collect();
+    json!({
+        "state": "founding", "federation": draft.federation, "name": me.name, "epoch": status.epoch,
+        "lineage": draft.lineage().ok().map(|lineage| belfry_protocol::hex::encode(&lineage)),
+        "joined_by_ticket": draft.ticket.is_some(), "welcome": welcome, "refusal": refusal,
+        "people": people(draft, me, *is_up), "manifests": manifests,
+        "lock": status.lock.map(|(hash, round)| json!({ "manifest": hash.to_hex(), "round": round })),
+        "voted_round": status.voted_round, "waiting": status.waiting, "accused": status.accused,
+        "suggested": status.suggested.map(|(hash, round)| json!({ "manifest": hash.to_hex(), "round": round })),
+    })
+}
+
+/// Tickets, newest last.
+pub(super) fn tickets(draft: &Draft, now_seconds: u64) -> Value {
+    let given = draft.given.iter().map(|given| {
+        let state = match (&given.used_by, given.revoked) {
+            (_, true) => "revoked",
+            (Some(_), _) => "used",
+            (None, _) if now_seconds >= given.expires_seconds => "expired",
+            (None, _) => "open",
+        };
+        json!({
+            "id": given.id, "state": state, "factory": given.factory, "tower": given.tower, "used_by": given.used_by,
+            "expires": shown_seconds(given.expires_seconds), "expires_seconds": given.expires_seconds,
+        })
+    });
+    json!({ "tickets": given.collect::<Vec<Value>>() })
+}

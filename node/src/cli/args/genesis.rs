@@ -1,0 +1,204 @@
+//! Arguments of `belfry genesis …`, `belfry invite` and `belfry join`. Parses only; does nothing.
+
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+/// `genesis …`
+#[derive(Subcommand, Debug)]
+pub enum GenesisCommand {
+    /// Begin a founding on this node: others join it by tickets
+    #[command(
+        after_help = "Example:\n  belfry genesis draft --federation blue.example\n  belfry run &\n  belfry invite --role tower"
+    )]
+    Draft(DraftArgs),
+    /// Who is in the draft, and how the vote stands
+    #[command(after_help = "Example:\n  belfry genesis status --json")]
+    Status,
+    /// What a proposed manifest means, its risks, its votes, and its hash
+    #[command(after_help = "Example:\n  belfry genesis show 9c1e44b0")]
+    Show(WhichArgs),
+    /// Put a manifest of everybody who came to the vote, or a known one again in the next round
+    #[command(
+        after_help = "Whoever proposes has not signed yet: `genesis sign` does.\n\nExamples:\n  belfry genesis propose --title \"the first four\"\n  belfry genesis propose --title \"without the absent one\" --without t3.example\n  belfry genesis propose --title \"once more\" --again 9c1e44b0"
+    )]
+    Propose(ProposeArgs),
+    /// Review a manifest and sign it; a signature binds for this round
+    #[command(
+        after_help = "The confirmation is the epoch and the first eight digits of the hash, as `genesis show` prints it.\n\nExample:\n  belfry genesis sign 9c1e44b0 --confirm 0:9c1e44b0"
+    )]
+    Sign(SignArgs),
+    /// Refuse a manifest, with a reason that everybody sees
+    #[command(
+        after_help = "Example:\n  belfry genesis reject 9c1e44b0 --reason \"wrong port of t2.example\""
+    )]
+    Reject(RejectArgs),
+    /// Take back what this node proposed, while it has no certificate
+    #[command(after_help = "Example:\n  belfry genesis withdraw 9c1e44b0")]
+    Withdraw(WhichArgs),
+    /// Compare with everybody at once, and list who is silent
+    #[command(after_help = "Example:\n  belfry genesis remind")]
+    Remind,
+    /// Verify a manifest, or a chain of them from epoch 0, without trusting anybody
+    #[command(
+        after_help = "Examples:\n  belfry genesis verify genesis.json\n  belfry genesis verify https://t1.example/public/mcp/genesis.json --federation 8f3a…"
+    )]
+    Verify(GenesisVerifyArgs),
+    /// Write what waits for an identity key that is kept elsewhere; the lock is set before
+    #[command(
+        after_help = "Example:\n  belfry genesis export > request.json\n  belfry genesis sign-request request.json --data-dir OFFLINE > vote.json\n  belfry genesis import vote.json"
+    )]
+    Export(GenesisExportArgs),
+    /// Sign an exported request where the identity key is; needs no network and no node
+    #[command(
+        after_help = "Example:\n  belfry genesis sign-request request.json --data-dir OFFLINE > vote.json"
+    )]
+    SignRequest(SignRequestArgs),
+    /// Take a vote that was signed elsewhere
+    #[command(after_help = "Example:\n  belfry genesis import vote.json")]
+    Import(ImportArgs),
+}
+
+/// Where others reach this node.
+#[derive(Args, Debug)]
+pub struct ReachArgs {
+    /// A multiaddr at which others dial this node [default: net.listen, if it is one address]
+    #[arg(long = "address", value_name = "MULTIADDR")]
+    pub addresses: Vec<String>,
+    /// Where this node serves HTTP to others
+    #[arg(long, value_name = "URL")]
+    pub http: Option<String>,
+}
+
+/// `genesis draft`
+#[derive(Args, Debug)]
+pub struct DraftArgs {
+    /// What the federation is called, for ever
+    #[arg(long)]
+    pub federation: String,
+    /// Where others reach this node.
+    #[command(flatten)]
+    pub reach: ReachArgs,
+}
+
+/// A manifest.
+#[derive(Args, Debug)]
+pub struct WhichArgs {
+    /// First 6 or more digits of its hash [default: the only one]
+    pub manifest: Option<String>,
+}
+
+/// `genesis propose`
+#[derive(Args, Debug)]
+pub struct ProposeArgs {
+    /// One line for lists
+    #[arg(long, default_value = "founding")]
+    pub title: String,
+    /// Towers that must hold a digest, k [default: the smallest safe number]
+    #[arg(long, value_name = "K", conflicts_with = "again")]
+    pub quorum: Option<u32>,
+    /// Members that change the manifest, t [default: the smallest safe number]
+    #[arg(long, value_name = "T", conflicts_with = "again")]
+    pub threshold: Option<u32>,
+    /// Leave out somebody who came
+    #[arg(long, value_name = "NAME", conflicts_with = "again")]
+    pub without: Vec<String>,
+    /// Propose a known manifest again, by the first digits of its hash
+    #[arg(long, value_name = "HASH")]
+    pub again: Option<String>,
+}
+
+/// `genesis sign`
+#[derive(Args, Debug)]
+pub struct SignArgs {
+    /// First 6 or more digits of its hash [default: the only one]
+    pub manifest: Option<String>,
+    /// EPOCH:HASH, as `genesis show` prints it, for scripts
+    #[arg(long, value_name = "EPOCH:HASH")]
+    pub confirm: Option<String>,
+}
+
+/// `genesis reject`
+#[derive(Args, Debug)]
+pub struct RejectArgs {
+    /// First 6 or more digits of its hash [default: the only one]
+    pub manifest: Option<String>,
+    /// Why, in one line of at most 200 bytes
+    #[arg(long)]
+    pub reason: String,
+}
+
+/// `genesis verify`
+#[derive(Args, Debug)]
+pub struct GenesisVerifyArgs {
+    /// A file, or an http or https address
+    pub source: String,
+    /// The id that the federation must have: from somewhere you trust
+    #[arg(long, value_name = "HASH")]
+    pub federation: Option<String>,
+}
+
+/// `genesis export`
+#[derive(Args, Debug)]
+pub struct GenesisExportArgs {
+    /// This node's own votes instead, for another directory of the same node, which then must not vote here any more
+    #[arg(long)]
+    pub record: bool,
+}
+
+/// `genesis sign-request`
+#[derive(Args, Debug)]
+pub struct SignRequestArgs {
+    /// What `genesis export` wrote
+    pub request: PathBuf,
+    /// EPOCH:HASH, for scripts
+    #[arg(long, value_name = "EPOCH:HASH")]
+    pub confirm: Option<String>,
+}
+
+/// `genesis import`
+#[derive(Args, Debug)]
+pub struct ImportArgs {
+    /// What `genesis sign-request` printed, or a record of votes
+    pub file: PathBuf,
+}
+
+/// `invite`
+#[derive(Args, Debug)]
+pub struct InviteArgs {
+    /// factory, tower, or factory,tower
+    #[arg(long, default_value = "tower")]
+    pub role: String,
+    /// For how long: 90m, 24h or 7d
+    #[arg(long, default_value = "24h", value_parser = seconds)]
+    pub expires: u64,
+    /// List the tickets that were given
+    #[arg(long, conflicts_with = "revoke")]
+    pub list: bool,
+    /// Take a ticket back, by the first digits of its id
+    #[arg(long, value_name = "ID")]
+    pub revoke: Option<String>,
+}
+
+/// `join`
+#[derive(Args, Debug)]
+pub struct JoinArgs {
+    /// The whole line that `belfry invite` printed
+    pub ticket: String,
+    /// Where others reach this node.
+    #[command(flatten)]
+    pub reach: ReachArgs,
+}
+
+/// A time like 24h.
+fn seconds(text: &str) -> Result<u64, String> {
+    let wrong = || format!("{text:?} is no time like 90m, 24h or 7d");
+    let unit = match text.chars().last() {
+        Some('s') => 1,
+        Some('m') => 60,
+        Some('h') => 3_600,
+        Some('d') => 86_400,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
+    number.checked_mul(unit).ok_or_else(wrong)
+}

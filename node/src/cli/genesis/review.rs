@@ -1,0 +1,190 @@
+//! What a human sees before signing: meaning, risks, votes and absentees before the hash. Everything but the votes is computed here, from
+//! the manifest's bytes; the node's words are not believed. May not sign.
+
+use super::super::args::{SignArgs, WhichArgs};
+use super::super::context::Context;
+use super::super::last_resort::confirm;
+use super::{ask, describe_vote, items, short, start, text, whole};
+use crate::ceremony::Wish;
+use crate::clock::shown_seconds;
+use crate::exit::{Code, Failure};
+use belfry_keys::fingerprint;
+use belfry_protocol::genesis::ceremony::confirmation;
+use belfry_protocol::manifest::{Manifest, Quorum};
+use serde_json::{Value, json};
+
+/// A manifest and what is known of its vote.
+struct Reviewed {
+    manifest: Manifest,
+    hash: String,
+    vote: Value,
+}
+
+fn fetch(context: &Context, digits: Option<&String>) -> Result<Reviewed, Failure> {
+    let (said, shown) = whole(context, digits)?;
+    let manifest = Manifest::parse(text(&shown, "file").as_bytes())
+        .map_err(|error| Failure::new(Code::VerificationFailed, error.to_string()))?;
+    let hash = manifest.hash().to_hex();
+    if hash != said {
+        return Err(Failure::new(
+            Code::VerificationFailed,
+            "the node showed another manifest than it names",
+        ));
+    }
+    let mut all = items(&shown, "manifests").iter();
+    let vote = all.find(|one| text(one, "manifest") == hash);
+    let vote = vote.cloned().unwrap_or(Value::Null);
+    Ok(Reviewed {
+        manifest,
+        hash,
+        vote,
+    })
+}
+
+pub(super) fn show(context: &Context, args: &WhichArgs) -> Result<(), Failure> {
+    let reviewed = fetch(context, args.manifest.as_ref())?;
+    let confirm = confirmation(reviewed.manifest.epoch, &reviewed.manifest.hash());
+    let value = json!({
+        "manifest": reviewed.hash, "vote": reviewed.vote, "file": reviewed.manifest.to_json(), "confirm": confirm,
+        "risks": risks(&reviewed.manifest), "words": start::of_hash(reviewed.manifest.hash().as_bytes()),
+    });
+    let mut lines = describe(&reviewed.manifest);
+    lines.push(String::new());
+    lines.extend(describe_vote(&reviewed.vote));
+    lines.push(String::new());
+    lines.extend(hash_lines(&reviewed.manifest));
+    context.out.result(&lines.join("\n"), &value)?;
+    context.out.say(format!(
+        "next: belfry genesis sign {0} --confirm {confirm}, or belfry genesis reject {0} --reason TEXT",
+        short(&reviewed.hash)
+    ));
+    Ok(())
+}
+
+pub(super) fn sign(context: &Context, args: &SignArgs) -> Result<(), Failure> {
+    let reviewed = fetch(context, args.manifest.as_ref())?;
+    let expected = review(context, &reviewed.manifest, &describe_vote(&reviewed.vote));
+    if context.global.dry_run {
+        let text = format!("would sign manifest {}", reviewed.hash);
+        return context.out.result(&text, &json!({ "dry_run": true }));
+    }
+    let loss = format!(
+        "You sign manifest {}. In this round this node signs no other.",
+        reviewed.hash
+    );
+    confirm(context, &expected, args.confirm.as_deref(), &loss)?;
+    keep(context, &reviewed.manifest)?;
+    let value = ask(
+        context,
+        &Wish::Sign {
+            manifest: reviewed.hash.clone(),
+            confirm: expected,
+        },
+    )?;
+    if value.get("unsigned").and_then(Value::as_u64).unwrap_or(0) > 0 {
+        context.out.result(
+            &format!("manifest {} waits for the identity key", reviewed.hash),
+            &value,
+        )?;
+        context.out.say(
+            "next: belfry genesis export > request.json, and sign it where the key is: belfry genesis sign-request",
+        );
+        return Ok(());
+    }
+    context
+        .out
+        .result(&format!("signed manifest {}", reviewed.hash), &value)?;
+    context
+        .out
+        .say("next: belfry genesis status; when everybody has signed, the federation is founded by itself");
+    Ok(())
+}
+
+/// Prints the review for a human who is about to sign; returns what is to be typed.
+pub(super) fn review(context: &Context, manifest: &Manifest, votes: &[String]) -> String {
+    let mut lines = describe(manifest);
+    lines.push(String::new());
+    lines.extend_from_slice(votes);
+    lines.extend(hash_lines(manifest));
+    context.out.say(lines.join("\n"));
+    confirmation(manifest.epoch, &manifest.hash())
+}
+
+/// What was reviewed, for later: in `run/` it would not survive a clean-up.
+fn keep(context: &Context, manifest: &Manifest) -> Result<(), Failure> {
+    let dir = context.layout.dir().join("reviewed");
+    std::fs::create_dir_all(&dir)?;
+    let hash = manifest.hash().to_hex();
+    let name = format!("{}-{}.json", manifest.epoch, short(&hash));
+    std::fs::write(dir.join(name), manifest.to_json())?;
+    Ok(())
+}
+
+fn risks(manifest: &Manifest) -> Vec<String> {
+    manifest
+        .risks()
+        .iter()
+        .map(|risk| match risk.is_severe() {
+            true => format!("SEVERE: {risk}"),
+            false => risk.to_string(),
+        })
+        .collect()
+}
+
+fn hash_lines(manifest: &Manifest) -> Vec<String> {
+    let hash = manifest.hash();
+    vec![
+        format!("hash       {}", hash.to_hex()),
+        format!("words      {}", start::of_hash(hash.as_bytes())),
+        format!("confirm    {}", confirmation(manifest.epoch, &hash)),
+    ]
+}
+
+/// What a manifest means.
+fn describe(manifest: &Manifest) -> Vec<String> {
+    let members = u32::try_from(manifest.members.len()).unwrap_or(u32::MAX);
+    let faulty = members.saturating_sub(1) / 3;
+    let mut lines = vec![
+        format!(
+            "manifest   {}, epoch {}: a founding, which every listed member signs",
+            manifest.federation, manifest.epoch
+        ),
+        format!(
+            "valid      {} to {}",
+            shown_seconds(manifest.created_seconds),
+            shown_seconds(manifest.expires_seconds)
+        ),
+        format!(
+            "changes    {} of {members} members amend it: 2t - n = {} > f = {faulty}",
+            manifest.amendment_threshold,
+            2 * i64::from(manifest.amendment_threshold) - i64::from(members),
+        ),
+    ];
+    for factory in manifest.members.iter().filter(|member| member.factory) {
+        let towers = u32::try_from(manifest.towers_of(&factory.name).count()).unwrap_or(u32::MAX);
+        if let Ok(quorum) = Quorum::new(towers, manifest.tower_quorum) {
+            lines.push(format!(
+                "quorum     {}: {} of {towers} towers hold what is acknowledged; {} may lie, {} answer a recovery",
+                factory.name, quorum.needed, quorum.faulty, quorum.recovery
+            ));
+        }
+    }
+    for member in &manifest.members {
+        lines.push(format!(
+            "+ member   {} ({}), identity {}",
+            member.name,
+            member.roles(),
+            fingerprint(&member.identity)
+        ));
+        for address in &member.addresses {
+            lines.push(format!("             {address}"));
+        }
+        if member.addresses.is_empty() {
+            lines.push("             no address: it dials the others".to_owned());
+        }
+    }
+    let risks = risks(manifest);
+    let risks = risks.into_iter().map(|risk| format!("risk       {risk}"));
+    lines.extend(risks);
+    lines
+}
