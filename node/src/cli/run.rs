@@ -45,7 +45,7 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    // Once for both: a signal that comes between them is not lost.
+    // First: whoever is told that it runs may stop it at once.
     let signals = {
         let _inside = runtime.enter();
         Signals::listen(input)?
@@ -55,8 +55,13 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> Result<(), Failure> {
         flags,
         signals,
     };
-    if founding::is_under_way(context, &config)? && !runtime.block_on(founding::run(&mut run))? {
-        return Ok(());
+    if founding::is_under_way(context, &config)? {
+        let founded = runtime.block_on(founding::run(&mut run))?;
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        return match founded {
+            true => founding::begin_anew(),
+            false => Ok(()),
+        };
     }
     if !config.allow_solo && !context.layout.genesis().exists() {
         return Err(Failure::new(
@@ -91,7 +96,7 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> Result<(), Failure> {
     served
 }
 
-/// What goes through both parts of a run: a founding, and what was founded.
+/// What a run has from its beginning to its end.
 struct Run<'a> {
     context: &'a Context,
     flags: BTreeMap<&'static str, String>,

@@ -100,7 +100,9 @@ pub fn refuse_lost_manifest(layout: &Layout, disk: &Arc<dyn Disk>) -> Result<(),
         Code::Recovering,
         "this node belongs to a federation and genesis.json is gone; it may never sign alone",
     )
-    .hint("copy genesis.json out of any other member's data directory: it is the same file everywhere"))
+    .hint(
+        "copy genesis.json out of any other member's data directory: that of any of them will do",
+    ))
 }
 
 /// Makes a directory a member: stores the manifest and gives the directory its disk id. A directory that is a member

@@ -1,5 +1,5 @@
-//! The first part of a run where a federation is being founded: serves and votes until it is active, then puts the manifest in place. The
-//! second part starts from that, as every later start does.
+//! A run where a federation is being founded: serves and votes until it is active, puts the manifest in place, and begins anew, as every
+//! later start does.
 
 use super::{Run, forget_names};
 use crate::ceremony::{self, draft::Draft};
@@ -9,6 +9,8 @@ use crate::disk::RealDisk;
 use crate::exit::{Code, Failure};
 use crate::http::App;
 use crate::member;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -63,6 +65,21 @@ pub(super) async fn run(run: &mut Run<'_>) -> Result<bool, Failure> {
     Draft::remove(&context.layout, &RealDisk)?;
     tracing::info!("this node is a member now");
     Ok(true)
+}
+
+/// Begins anew in the same process, under the same number: what listens for peers may hold its ports for seconds after it closed, and
+/// whoever watches the process need not know.
+pub(super) fn begin_anew() -> Result<(), Failure> {
+    let mut arguments = std::env::args_os();
+    let name = arguments.next().unwrap_or_default();
+    let program = std::env::current_exe()?;
+    // Returns only if it failed.
+    let error = Command::new(program).arg0(name).args(arguments).exec();
+    Err(Failure::new(
+        Code::Restart,
+        format!("the federation is founded, and the node could not begin anew: {error}"),
+    )
+    .hint("start it again with `belfry run`"))
 }
 
 /// Closes the node, once no request holds it any more.
