@@ -149,8 +149,10 @@ fn whoever_refuses_says_why_and_an_absentee_is_left_out_in_a_later_round() {
     takes_entries(&founders, 3);
     // The one that was left out comes back and is told; it founds nothing by itself.
     founders.launch(2);
-    let alone = founders.wait(2, "runs", |_| true);
+    let alone = founders.wait(2, "is told", |status| status["refusal"].is_string());
     assert_eq!(alone["state"], "founding", "{alone}");
+    let why = alone["refusal"].as_str().unwrap();
+    assert!(why.contains("founded"), "{why}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use belfry_tests::{belfry, free_port, root};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 /// How long one command may take.
@@ -94,7 +94,7 @@ impl Shell {
         let mut child = command.stderr(Stdio::inherit()).spawn().unwrap();
         let input = child.stdin.take().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let (send, output) = channel();
+        let (send, output) = sync_channel(1_024);
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 if send.send(line).is_err() {

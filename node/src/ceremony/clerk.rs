@@ -150,6 +150,27 @@ pub(super) fn meant(documents: &[Document], digits: Option<&str>) -> Result<Mani
     }
 }
 
+/// That this node proposed it: nobody takes back what others did.
+pub(super) fn check_own(
+    documents: &[Document],
+    manifest: &Manifest,
+    me: &Member,
+) -> Result<(), Failure> {
+    let own = documents.iter().any(|document| match document {
+        Document::Proposal(proposal) => {
+            proposal.proposer() == me.name && proposal.manifest() == manifest
+        }
+        _ => false,
+    });
+    match own {
+        true => Ok(()),
+        false => Err(
+            Failure::new(Code::Failed, "only who proposed a manifest takes it back")
+                .hint("refuse it with `belfry genesis reject`"),
+        ),
+    }
+}
+
 /// The round in which a manifest is voted on now.
 pub(super) fn round_of(status: &Status, manifest: &Hash) -> u64 {
     let one = status
@@ -185,14 +206,19 @@ pub(super) fn propose(
     let lineage = draft.lineage()?;
     let manifest = match plan.again {
         Some(digits) => meant(documents, Some(digits))?,
-        None => make(draft, me, plan, lineage, now_seconds)?,
+        None => make((draft, documents), me, plan, lineage, now_seconds)?,
     };
     manifest
         .check()
         .map_err(|error| Failure::new(Code::Usage, error.to_string()))?;
     // Rounds in which nobody voted yet are as good as new.
     let round = match status.suggested {
-        Some((_, round)) if status.manifests.iter().any(|one| !one.approved.is_empty()) => round,
+        Some((_, round))
+            if plan.again.is_some()
+                || status.manifests.iter().any(|one| !one.approved.is_empty()) =>
+        {
+            round
+        }
         _ => 1,
     };
     let statement = Statement {
@@ -211,21 +237,36 @@ pub(super) fn propose(
     })
 }
 
+/// Everybody but this node who may be listed: those who came here with tickets; where nobody did, those of the newest proposal, so
+/// that a founding goes on without the node where it began.
+fn candidates(draft: &Draft, me: &Member, documents: &[Document]) -> Vec<Member> {
+    let cards = guests::cards(draft);
+    if !cards.is_empty() {
+        return cards.into_iter().map(|card| card.member).collect();
+    }
+    let proposals = documents.iter().filter_map(|document| match document {
+        Document::Proposal(proposal) => Some(proposal),
+        _ => None,
+    });
+    let newest = proposals.max_by_key(|proposal| proposal.opened().0);
+    let members = newest.map(|proposal| proposal.manifest().members.clone());
+    let mut members = members.unwrap_or_default();
+    members.retain(|member| member.name != me.name);
+    members
+}
+
 fn make(
-    draft: &Draft,
+    (draft, documents): (&Draft, &[Document]),
     me: &Member,
     plan: &Plan<'_>,
     lineage: [u8; 16],
     now_seconds: u64,
 ) -> Result<Manifest, Failure> {
-    let cards = guests::cards(draft);
-    let known = |name: &String| cards.iter().any(|card| card.member.name == *name);
+    let mut members = candidates(draft, me, documents);
+    let known = |name: &String| members.iter().any(|member| member.name == *name);
     if let Some(stranger) = plan.without.iter().find(|name| !known(name)) {
-        return Err(usage(format!(
-            "nobody called {stranger:?} came with a ticket"
-        )));
+        return Err(usage(format!("nobody called {stranger:?} is in the draft")));
     }
-    let mut members: Vec<Member> = cards.into_iter().map(|card| card.member).collect();
     members.retain(|member| !plan.without.contains(&member.name));
     members.push(me.clone());
     members.sort_by(|a, b| a.name.cmp(&b.name));

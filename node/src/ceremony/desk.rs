@@ -105,6 +105,15 @@ impl Desk {
 
     /// Takes inputs, and everything that follows from them.
     pub(super) fn take(&mut self, inputs: Vec<Input>) -> Result<Outcome, Failure> {
+        let taken = self.take_all(inputs);
+        if taken.is_err() {
+            // What was promised and not kept is asked for again at the next start, and not before.
+            self.ceremony = None;
+        }
+        taken
+    }
+
+    fn take_all(&mut self, inputs: Vec<Input>) -> Result<Outcome, Failure> {
         let mut outcome = Outcome::default();
         let mut owed = self.step(inputs, &mut outcome, true)?;
         while !owed.is_empty() {
@@ -145,10 +154,8 @@ impl Desk {
             match one {
                 Free::Pass(document) => outcome.send.push(*document),
                 Free::Refused { input, why } if theirs => outcome.refused.push((input, why)),
-                // An own vote that the rules do not take: it does not leave.
-                Free::Refused { why, .. } => {
-                    tracing::warn!(%why, "a vote of this node's own was not taken")
-                }
+                // Of an epoch that this node's own commit ended, nothing is asked any more.
+                Free::Refused { why, .. } => tracing::debug!(%why, "what followed was not taken"),
                 Free::Accused(evidence) => outcome.accused.push(*evidence),
                 // A founding has one epoch.
                 Free::Behind { .. } => {}

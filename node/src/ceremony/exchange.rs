@@ -10,18 +10,26 @@ use std::time::{Duration, Instant};
 
 /// How often what each has is compared, and a card is offered that was not taken yet.
 const COMPARE_EVERY: Duration = Duration::from_secs(1);
+/// Addresses of one node that are tried.
+const MAX_ADDRESSES: usize = 16;
 /// Documents that nobody here takes and that are not asked for again.
 const UNWANTED_MAX: usize = 4_096;
+
+/// Who may ask, and where they are dialled.
+type Friends = BTreeMap<PeerId, (String, Vec<Multiaddr>)>;
 
 /// The way to the other nodes of a draft.
 pub(super) struct Exchange {
     net: NetHandle,
     lineage: [u8; 16],
-    /// Names of those who may ask, by transport id.
-    friends: BTreeMap<PeerId, String>,
+    friends: Friends,
     up: BTreeSet<PeerId>,
-    documents: BTreeMap<Hash, Vec<u8>>,
+    /// In the order in which they make sense: manifests first.
+    documents: Vec<(Hash, Vec<u8>)>,
+    known: BTreeSet<Hash>,
     unwanted: BTreeSet<Hash>,
+    /// Where the next list of digests begins, if there are too many for one.
+    turn: usize,
     /// What was asked, by the number of the request.
     asked: BTreeMap<u64, PeerId>,
     next: u64,
@@ -35,8 +43,10 @@ impl Exchange {
             lineage,
             friends: BTreeMap::new(),
             up: BTreeSet::new(),
-            documents: BTreeMap::new(),
+            documents: Vec::new(),
+            known: BTreeSet::new(),
             unwanted: BTreeSet::new(),
+            turn: 0,
             asked: BTreeMap::new(),
             next: 1,
             compare_at: Instant::now(),
@@ -47,45 +57,50 @@ impl Exchange {
         self.net.local_peer()
     }
 
-    /// Whom to dial and answer from now on: name, PeerId, addresses.
+    /// Whom to dial and answer from now on: name, PeerId, addresses, best known first. Of somebody who is named several times all
+    /// addresses are tried.
     pub(super) fn set_friends(&mut self, friends: &[(String, String, Vec<String>)]) {
-        let parsed = friends.iter().filter_map(|(name, peer, addresses)| {
-            let peer: PeerId = peer.parse().ok()?;
-            let addresses: Vec<Multiaddr> = addresses
-                .iter()
-                .filter_map(|one| one.parse().ok())
-                .collect();
-            Some((peer, name.clone(), addresses))
-        });
         let local = self.local();
-        let parsed: Vec<_> = parsed.filter(|(peer, ..)| *peer != local).collect();
-        let names: BTreeMap<PeerId, String> = parsed
-            .iter()
-            .map(|(peer, name, _)| (*peer, name.clone()))
-            .collect();
-        if names == self.friends {
+        let mut wanted = Friends::new();
+        for (name, peer, addresses) in friends {
+            let Some(peer) = peer.parse().ok().filter(|peer| *peer != local) else {
+                continue;
+            };
+            let (_, known) = wanted
+                .entry(peer)
+                .or_insert_with(|| (name.clone(), Vec::new()));
+            for address in addresses.iter().filter_map(|one| one.parse().ok()) {
+                if known.len() < MAX_ADDRESSES && !known.contains(&address) {
+                    known.push(address);
+                }
+            }
+        }
+        if wanted == self.friends {
             return;
         }
-        self.friends = names;
-        let members = parsed
-            .into_iter()
-            .map(|(peer, _, addresses)| (peer, addresses));
-        self.send(NetCommand::Members(members.collect()));
-        for peer in self.up.clone() {
-            self.admit(peer);
+        let members = wanted
+            .iter()
+            .map(|(peer, (_, addresses))| (*peer, addresses.clone()));
+        // If the network has no room for it now, the next look says it again.
+        if self.send(NetCommand::Members(members.collect())) {
+            self.friends = wanted;
+            for peer in self.up.clone() {
+                self.admit(peer);
+            }
         }
     }
 
     fn admit(&mut self, peer: PeerId) {
         if self.friends.contains_key(&peer) {
+            // Whoever is not admitted is disconnected, dialled again, and admitted then.
             self.send(NetCommand::Admit(peer));
             self.compare_at = Instant::now();
         }
     }
 
-    fn send(&self, command: NetCommand) {
-        // A full queue is that of a network that stands still; everything here is said again.
-        let _lost = self.net.try_send(command);
+    /// Says whether there was room.
+    fn send(&self, command: NetCommand) -> bool {
+        self.net.try_send(command).is_ok()
     }
 
     pub(super) fn is_friend(&self, peer: &PeerId) -> bool {
@@ -109,30 +124,44 @@ impl Exchange {
     pub(super) fn set_documents(&mut self, documents: &[Document]) {
         let bytes = documents.iter().map(|one| one.to_json().into_bytes());
         self.documents = bytes.map(|bytes| (sha256(&bytes), bytes)).collect();
+        self.known = self.documents.iter().map(|(hash, _)| *hash).collect();
     }
 
-    /// Not to be asked for again.
+    /// Not to be asked for again, unless this node has it now.
     pub(super) fn forget(&mut self, bytes: &[u8]) {
+        let hash = sha256(bytes);
+        if self.known.contains(&hash) {
+            return;
+        }
         if self.unwanted.len() >= UNWANTED_MAX {
             self.unwanted.clear();
         }
-        self.unwanted.insert(sha256(bytes));
+        self.unwanted.insert(hash);
     }
 
-    fn have(&self) -> Vec<Hash> {
-        self.documents.keys().copied().take(MAX_DIGESTS).collect()
+    /// What nobody need send: what is here, and what is not wanted. If that is too much for one list, the next begins elsewhere.
+    fn have(&mut self) -> Vec<Hash> {
+        let all: Vec<Hash> = self.known.iter().chain(&self.unwanted).copied().collect();
+        if all.len() <= MAX_DIGESTS {
+            return all;
+        }
+        self.turn = (self.turn + MAX_DIGESTS / 2) % all.len();
+        let from_turn = all[self.turn..].iter().chain(&all[..self.turn]);
+        from_turn.take(MAX_DIGESTS).copied().collect()
     }
 
     fn request(&mut self, peer: PeerId, request: &FoundRequest) {
         let id = self.next;
         self.next += 1;
-        self.asked.insert(id, peer);
-        self.send(NetCommand::Request {
+        let sent = self.send(NetCommand::Request {
             peer,
             id,
             protocol: Protocol::Found,
             bytes: request.encode(),
         });
+        if sent {
+            self.asked.insert(id, peer);
+        }
     }
 
     fn friends_up(&self) -> Vec<PeerId> {
@@ -218,7 +247,7 @@ impl Exchange {
     fn wanted(&self, have: &[Hash]) -> Vec<Hash> {
         let unknown = have
             .iter()
-            .filter(|hash| !self.documents.contains_key(hash) && !self.unwanted.contains(hash));
+            .filter(|hash| !self.known.contains(hash) && !self.unwanted.contains(hash));
         unknown.copied().collect()
     }
 
@@ -243,8 +272,10 @@ impl Exchange {
 
     /// Sends what was asked for.
     pub(super) fn give(&mut self, peer: PeerId, wanted: &[Hash]) {
-        let wanted = wanted.iter().filter_map(|hash| self.documents.get(hash));
-        let documents = fitting(wanted.cloned());
+        let wanted: BTreeSet<&Hash> = wanted.iter().collect();
+        let documents = self.documents.iter();
+        let documents = documents.filter(|(hash, _)| wanted.contains(hash));
+        let documents = fitting(documents.map(|(_, bytes)| bytes.clone()));
         if documents.is_empty() {
             return;
         }

@@ -12,14 +12,20 @@ use belfry_protocol::wire::found::FoundReason;
 /// Why a card was not taken, and what to do.
 pub(super) type Turned = (FoundReason, String);
 
-/// The cards of a draft, opened. One that does not open was changed on this disk.
+/// The cards of a draft. They were verified when they came.
 pub(super) fn cards(draft: &Draft) -> Vec<Card> {
-    let mut verifier = Verifier::new(Strict);
     let notes = draft.cards.iter();
     let notes = notes.filter_map(|note| SignedNote::parse(note.as_bytes()).ok());
     notes
-        .filter_map(|note| Card::open(&note, &mut verifier).ok())
+        .filter_map(|note| Card::parse(note.text()).ok())
         .collect()
+}
+
+/// Whether a ticket with this secret was given, or a card came over this connection before.
+pub(super) fn may_knock(draft: &Draft, peer: &str, secret: &[u8; 16]) -> bool {
+    let id = hex::encode(&secret_hash(secret));
+    draft.given.iter().any(|given| given.id == id)
+        || cards(draft).iter().any(|card| card.member.peer == peer)
 }
 
 /// Opens a card that came over the connection of `peer`.
@@ -71,12 +77,12 @@ pub(super) fn admit(
             "somebody else in this draft has your PeerId; keys were copied, run `belfry init` in a new directory".to_owned(),
         ));
     }
-    let roles = check_ticket(draft, card, secret, now_seconds, same_name.is_some())?;
-    if let Some(at) = roles {
+    let ticket = check_ticket(draft, card, secret, now_seconds, same_name)?;
+    if let Some(at) = ticket {
         draft.given[at].used_by = Some(member.name.clone());
     }
     if draft.cards.contains(&note) {
-        return Ok(roles.is_some());
+        return Ok(ticket.is_some());
     }
     if same_name.is_none() && draft.cards.len() + 1 >= MAX_MEMBERS {
         return Err((
@@ -94,21 +100,30 @@ pub(super) fn admit(
     Ok(true)
 }
 
+/// Whether a member has no other roles than these.
+fn has_roles(member: &Member, factory: bool, tower: bool) -> bool {
+    (factory || !member.factory) && (tower || !member.tower)
+}
+
 /// The ticket that this card uses up now, if any.
 fn check_ticket(
     draft: &Draft,
     card: &Card,
     secret: &[u8; 16],
     now_seconds: u64,
-    known: bool,
+    known: Option<&Card>,
 ) -> Result<Option<usize>, Turned> {
     let turned = |why: &str| Err((FoundReason::Ticket, why.to_owned()));
     let member = &card.member;
     let id = hex::encode(&secret_hash(secret));
     let Some(at) = draft.given.iter().position(|given| given.id == id) else {
+        // Whoever is in may show a new card, for the roles it came with.
         return match known {
-            true => Ok(None),
-            false => {
+            Some(old) if has_roles(member, old.member.factory, old.member.tower) => Ok(None),
+            Some(_) => turned(
+                "your new card asks for a role that your ticket was not for; ask for another ticket",
+            ),
+            None => {
                 turned("this node gave no such ticket; ask its operator for one (`belfry invite`)")
             }
         };
@@ -117,13 +132,13 @@ fn check_ticket(
     if given.revoked {
         return turned("the ticket was revoked; ask for a new one");
     }
-    if (member.factory && !given.factory) || (member.tower && !given.tower) {
+    if !has_roles(member, given.factory, given.tower) {
         return turned(
             "the ticket is for another role; ask for one with `belfry invite --role`, or change role in config.toml",
         );
     }
     match &given.used_by {
-        Some(name) if known && *name == member.name => Ok(None),
+        Some(name) if known.is_some() && *name == member.name => Ok(None),
         Some(_) => {
             turned("the ticket was used by somebody else; each works once, ask for a new one")
         }

@@ -9,6 +9,8 @@
 //! | `guests` | tickets and cards: who may be in the draft |
 //! | `clerk` | what operators ask: propose, sign, refuse, invite |
 //! | `exchange` | `/belfry/found/1`: what the others lack, and what they have |
+//! | `talk` | what the others say, and what they are answered |
+//! | `wishes` | what operators asked, done |
 //! | `task` | the thread between them |
 //! | `view` | how things stand, as JSON |
 
@@ -17,8 +19,10 @@ mod desk;
 pub mod draft;
 mod exchange;
 mod guests;
+mod talk;
 mod task;
 mod view;
+mod wishes;
 
 pub use clerk::{Ask, Wish};
 pub use task::{Founding, Table, start};

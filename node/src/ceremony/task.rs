@@ -1,26 +1,24 @@
 //! The thread of a founding: what arrives from the network and from operators, in order, until the federation is active. The only
 //! place that changes the draft. May not decide what this node votes.
 
-use super::clerk::{self, Ask, Plan, Wish};
+use super::clerk::{Ask, Wish};
 use super::desk::{Desk, Outcome};
 use super::draft::Draft;
 use super::exchange::Exchange;
 use super::guests;
-use super::view::{self, Beside};
 use crate::clock;
 use crate::disk::Disk;
 use crate::exit::{Code, Failure};
-use crate::net::{self, InboundId, NetCommand, NetConfig, NetEvent, NetHandle, PeerId, Protocol};
+use crate::net::{self, NetCommand, NetConfig, NetEvent, NetHandle};
 use crate::node::Node;
 use crate::store::Layout;
 use belfry_keys::NodeKeys;
-use belfry_protocol::genesis::ceremony::{Document, Input, VoteRecord};
+use belfry_protocol::genesis::Card;
+use belfry_protocol::genesis::ceremony::{Document, Input};
 use belfry_protocol::genesis::chain::Link;
-use belfry_protocol::genesis::{Card, Proposal, Saying, Vote};
 use belfry_protocol::manifest::Member;
 use belfry_protocol::note::SignedNote;
-use belfry_protocol::wire::found::{FoundAnswer, FoundReason, FoundRequest};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
@@ -116,6 +114,7 @@ pub fn start(node: &Node, keys: NodeKeys, draft: Draft) -> Result<Founding, Fail
         .listen_on(node.config.net_listen.ip(), node.config.net_listen.port());
     config.relays.clone_from(&node.config.net_relay);
     config.circuits = true;
+    config.founding = true;
     let (events, arriving) = mpsc::channel(WAITING);
     let (net, carrier) = net::start(config, events).map_err(|error| {
         Failure::new(Code::Io, error.to_string())
@@ -155,21 +154,21 @@ pub fn start(node: &Node, keys: NodeKeys, draft: Draft) -> Result<Founding, Fail
     })
 }
 
-struct Task {
-    desk: Desk,
-    draft: Draft,
-    me: Member,
-    layout: Layout,
-    disk: Arc<dyn Disk>,
-    exchange: Exchange,
+pub(super) struct Task {
+    pub(super) desk: Desk,
+    pub(super) draft: Draft,
+    pub(super) me: Member,
+    pub(super) layout: Layout,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) exchange: Exchange,
     /// This node's signed card, until whoever invited it has taken it.
-    card: Option<String>,
+    pub(super) card: Option<String>,
     /// What whoever invited this node said to its card last.
-    welcome: Result<Option<String>, String>,
-    active: Option<Link>,
+    pub(super) welcome: Result<Option<String>, String>,
+    pub(super) active: Option<Link>,
 }
 
-fn now_seconds() -> u64 {
+pub(super) fn now_seconds() -> u64 {
     u64::try_from(clock::wall().seconds()).unwrap_or(0)
 }
 
@@ -197,7 +196,7 @@ impl Task {
                     }
                     None => return Err(Failure::new(Code::Failed, "the node is stopping")),
                 },
-                _ = look.tick() => self.tick(false),
+                _ = look.tick() => self.tick(false)?,
             }
         }
         self.farewell(&mut arriving).await;
@@ -209,11 +208,14 @@ impl Task {
     async fn farewell(&mut self, arriving: &mut mpsc::Receiver<NetEvent>) {
         let until = Instant::now() + FAREWELL;
         while Instant::now() < until && self.exchange.is_asking() {
-            let Ok(Some(event)) = tokio::time::timeout(LOOK, arriving.recv()).await else {
-                continue;
-            };
-            if self.event(event).is_err() {
-                return;
+            match tokio::time::timeout(LOOK, arriving.recv()).await {
+                Ok(Some(event)) => {
+                    if self.event(event).is_err() {
+                        return;
+                    }
+                }
+                Ok(None) => return,
+                Err(_late) => {}
             }
         }
     }
@@ -249,7 +251,7 @@ impl Task {
     }
 
     /// Takes inputs and says to the others what may leave.
-    fn take(&mut self, inputs: Vec<Input>) -> Result<Outcome, Failure> {
+    pub(super) fn take(&mut self, inputs: Vec<Input>) -> Result<Outcome, Failure> {
         let mut outcome = self.desk.take(inputs)?;
         for evidence in &outcome.accused {
             tracing::error!(
@@ -257,17 +259,17 @@ impl Task {
                 "a member voted for two manifests in one round; the evidence is an entry of this ledger, show it to the others"
             );
         }
-        self.refresh()?;
-        self.exchange.push(&outcome.send);
         if let Some(link) = outcome.activated.take() {
             tracing::info!(federation = %link.manifest().hash(), "the federation is founded");
             self.active = Some(link);
         }
+        self.refresh()?;
+        self.exchange.push(&outcome.send);
         Ok(outcome)
     }
 
     /// What this node has, and whom it knows, follow from the votes.
-    fn refresh(&mut self) -> Result<(), Failure> {
+    pub(super) fn refresh(&mut self) -> Result<(), Failure> {
         let mut documents = self.desk.ceremony()?.documents();
         if let Some(link) = &self.active {
             documents = vec![Document::Link(Box::new(link.clone()))];
@@ -301,370 +303,19 @@ impl Task {
         Ok(())
     }
 
-    fn tick(&mut self, hurry: bool) {
+    pub(super) fn tick(&mut self, hurry: bool) -> Result<(), Failure> {
         if self.exchange.tick(hurry) {
+            // Whom the network had no room for is named again.
+            self.refresh()?;
             self.offer();
         }
+        Ok(())
     }
 
     /// Shows this node's card to whoever invited it, until it was taken.
-    fn offer(&mut self) {
+    pub(super) fn offer(&mut self) {
         if let (Some(card), Ok(Some(ticket))) = (&self.card, self.draft.ticket()) {
             self.exchange.offer(&ticket.peer, ticket.secret, card);
         }
-    }
-
-    fn event(&mut self, event: NetEvent) -> Result<(), Failure> {
-        match event {
-            NetEvent::Up { peer, .. } => {
-                self.exchange.up(peer);
-                self.offer();
-            }
-            NetEvent::Down { peer, .. } => self.exchange.down(&peer),
-            NetEvent::Request {
-                peer,
-                id,
-                protocol: Protocol::Found,
-                bytes,
-            } => self.request(peer, id, &bytes)?,
-            // A member that has no federation here is told so by silence.
-            NetEvent::Request { id, .. } => self.exchange.hang_up(id),
-            NetEvent::Response { id, result, .. } => {
-                let peer = self.exchange.answered(id);
-                if let (Some(peer), Ok(bytes)) = (peer, result) {
-                    self.response(peer, &bytes)?;
-                }
-            }
-            NetEvent::Listening(address) => tracing::info!(%address, "listening for peers"),
-            NetEvent::DialFailed { peer, error } => tracing::debug!(%peer, %error, "dial failed"),
-            NetEvent::Refused { peer, address, why } => {
-                let peer = peer.map(tracing::field::display);
-                tracing::debug!(peer, address, why, "the network refused");
-            }
-            NetEvent::Gossip { .. } | NetEvent::Clock { .. } | NetEvent::Subscribed { .. } => {}
-        }
-        Ok(())
-    }
-
-    fn request(&mut self, peer: PeerId, id: InboundId, bytes: &[u8]) -> Result<(), Failure> {
-        let answer = match FoundRequest::decode(bytes) {
-            Ok(FoundRequest::Exchange {
-                lineage,
-                have,
-                documents,
-            }) => {
-                if self.exchange.is_friend(&peer) {
-                    self.documents(documents)?;
-                }
-                self.exchange.answer(&peer, lineage, &have)
-            }
-            Ok(FoundRequest::Card {
-                lineage,
-                secret,
-                note,
-            }) => self.card(&peer, lineage, &secret, &note)?,
-            Err(reason) => FoundAnswer::Refused {
-                reason,
-                text: "the request cannot be read; check that both sides run a release of Belfry"
-                    .to_owned(),
-            },
-        };
-        self.exchange.reply(id, &answer);
-        Ok(())
-    }
-
-    fn card(
-        &mut self,
-        peer: &PeerId,
-        lineage: [u8; 16],
-        secret: &[u8; 16],
-        note: &[u8],
-    ) -> Result<FoundAnswer, Failure> {
-        let ours = self.draft.lineage()?;
-        if lineage != ours {
-            return Ok(FoundAnswer::Refused {
-                reason: FoundReason::Lineage,
-                text: "another federation is founded here; ask for a new ticket".to_owned(),
-            });
-        }
-        let mut draft = self.draft.clone();
-        let admitted = guests::open(ours, &peer.to_string(), note).and_then(|(card, note)| {
-            let changed = guests::admit(&mut draft, &self.me, (&card, note), secret, now_seconds());
-            Ok((card.member.name, changed?))
-        });
-        match admitted {
-            Err((reason, text)) => {
-                tracing::warn!(%peer, reason = text, "somebody wanted to join and was refused");
-                Ok(FoundAnswer::Refused { reason, text })
-            }
-            Ok((name, changed)) => {
-                if changed {
-                    // A ticket is used up before anybody hears that it was.
-                    draft.save(&self.layout, &*self.disk)?;
-                    self.draft = draft;
-                    tracing::info!(member = name, "somebody joined the draft");
-                    self.refresh()?;
-                }
-                Ok(FoundAnswer::Taken {
-                    text: self.welcome_text()?,
-                })
-            }
-        }
-    }
-
-    /// Where the proposal of whoever came stands.
-    fn welcome_text(&self) -> Result<String, Failure> {
-        let count = guests::cards(&self.draft).len() + 1;
-        let proposed = self.desk.ceremony()?.documents();
-        let proposed = proposed
-            .iter()
-            .filter(|document| matches!(document, Document::Proposal(_)));
-        Ok(match proposed.count() {
-            0 => format!(
-                "{count} are in the draft of {}; nothing is proposed yet",
-                self.draft.federation
-            ),
-            _ => format!(
-                "{count} are in the draft of {}; a proposal is open",
-                self.draft.federation
-            ),
-        })
-    }
-
-    /// Documents from a friend.
-    fn documents(&mut self, documents: Vec<Vec<u8>>) -> Result<(), Failure> {
-        let mut inputs = Vec::new();
-        let mut texts = Vec::new();
-        for bytes in documents {
-            match Document::parse(&bytes) {
-                Ok(document) => {
-                    inputs.push(Input::Document(Box::new(document)));
-                    texts.push(bytes);
-                }
-                Err(why) => {
-                    tracing::debug!(%why, "a document cannot be read");
-                    self.exchange.forget(&bytes);
-                }
-            }
-        }
-        if inputs.is_empty() || self.active.is_some() {
-            return Ok(());
-        }
-        let outcome = self.take(inputs)?;
-        for (at, why) in outcome.refused {
-            tracing::info!(%why, "a document was not taken");
-            if let Some(bytes) = texts.get(at) {
-                self.exchange.forget(bytes);
-            }
-        }
-        Ok(())
-    }
-
-    fn response(&mut self, peer: PeerId, bytes: &[u8]) -> Result<(), Failure> {
-        match FoundAnswer::decode(bytes) {
-            Some(FoundAnswer::Exchanged { wanted, documents }) => {
-                if self.exchange.is_friend(&peer) {
-                    self.documents(documents)?;
-                }
-                self.exchange.give(peer, &wanted);
-            }
-            Some(FoundAnswer::Taken { text }) if self.is_host(&peer) => {
-                if self.card.take().is_some() {
-                    tracing::info!(%text, "this node is in the draft");
-                }
-                self.welcome = Ok(Some(text));
-            }
-            Some(FoundAnswer::Refused { text, .. })
-                if self.is_host(&peer) && self.card.is_some() =>
-            {
-                if self.welcome != Err(text.clone()) {
-                    tracing::error!(%text, "whoever invited this node refuses it");
-                }
-                self.welcome = Err(text);
-            }
-            Some(FoundAnswer::Refused { text, .. }) => tracing::debug!(%peer, %text, "refused"),
-            Some(FoundAnswer::Taken { .. }) | None => {}
-        }
-        Ok(())
-    }
-
-    /// Whether this is who invited this node.
-    fn is_host(&self, peer: &PeerId) -> bool {
-        let ticket = self.draft.ticket().ok().flatten();
-        ticket.is_some_and(|ticket| ticket.peer == peer.to_string())
-    }
-
-    fn wish(&mut self, wish: &Wish) -> Result<Value, Failure> {
-        let documents = self.desk.ceremony()?.documents();
-        let meant = |digits: &str| clerk::meant(&documents, Some(digits));
-        match wish {
-            Wish::Status => self.status(),
-            Wish::Show { manifest } => {
-                let manifest = clerk::meant(&documents, manifest.as_deref())?;
-                let mut status = self.status()?;
-                status["file"] = json!(manifest.to_json());
-                status["shown"] = json!(manifest.hash().to_hex());
-                Ok(status)
-            }
-            Wish::Propose {
-                title,
-                quorum,
-                threshold,
-                without,
-                again,
-            } => {
-                let status = self.votes()?;
-                let plan = Plan {
-                    title,
-                    quorum: *quorum,
-                    threshold: *threshold,
-                    without,
-                    again: again.as_deref(),
-                };
-                let now = now_seconds();
-                let made =
-                    clerk::propose(&self.draft, &self.me, (&status, &documents), &plan, now)?;
-                let note = self.desk.identity_note(&made.statement.to_string())?;
-                let proposal = Proposal::new(made.manifest, note).map_err(refused)?;
-                let hash = proposal.manifest().hash();
-                self.say(Document::Proposal(Box::new(proposal)))?;
-                self.shown(&hash.to_hex())
-            }
-            Wish::Sign { manifest, confirm } => {
-                let manifest = meant(manifest)?;
-                let (status, hash) = (self.votes()?, manifest.hash());
-                let round = clerk::round_of(&status, &hash);
-                let outcome = self.take(vec![Input::Approve {
-                    manifest: hash,
-                    round,
-                    confirm: confirm.clone(),
-                }])?;
-                first_refusal(&outcome)?;
-                let mut shown = self.shown(&hash.to_hex())?;
-                shown["unsigned"] = json!(outcome.unsigned.len());
-                Ok(shown)
-            }
-            Wish::Reject { manifest, reason } => {
-                let saying = Saying::Refuse {
-                    reason: reason.clone(),
-                };
-                self.state(&meant(manifest)?, saying)
-            }
-            Wish::Withdraw { manifest } => self.state(&meant(manifest)?, Saying::Withdraw),
-            Wish::Invite {
-                factory,
-                tower,
-                seconds,
-            } => {
-                let mut draft = self.draft.clone();
-                let fresh = (crate::member::random_id()?, now_seconds());
-                let (ticket, id) =
-                    clerk::invite(&mut draft, &self.me, (*factory, *tower), *seconds, fresh)?;
-                draft.save(&self.layout, &*self.disk)?;
-                self.draft = draft;
-                Ok(json!({
-                    "ticket": ticket.to_text(), "id": id, "federation": ticket.federation,
-                    "expires_seconds": ticket.expires_seconds, "expires": clock::shown_seconds(ticket.expires_seconds),
-                }))
-            }
-            Wish::Tickets => Ok(view::tickets(&self.draft, now_seconds())),
-            Wish::Revoke { id } => {
-                let mut draft = self.draft.clone();
-                let id = guests::revoke(&mut draft, id)?;
-                draft.save(&self.layout, &*self.disk)?;
-                self.draft = draft;
-                Ok(json!({ "revoked": id }))
-            }
-            Wish::Remind => {
-                self.tick(true);
-                self.exchange.push(&documents);
-                self.status()
-            }
-            Wish::Export => {
-                let outcome = self.take(vec![Input::Resume])?;
-                let texts = outcome.unsigned.iter().map(ToString::to_string);
-                Ok(json!({ "statements": texts.collect::<Vec<String>>() }))
-            }
-            Wish::Import { vote } => {
-                let vote = Vote::parse(vote.as_bytes()).map_err(refused)?;
-                let hash = vote.statement().subject.manifest.to_hex();
-                let outcome = self.take(vec![Input::Signed(Box::new(vote))])?;
-                first_refusal(&outcome)?;
-                self.shown(&hash)
-            }
-            Wish::ExportRecord => {
-                let record = self.desk.record()?;
-                Ok(json!({ "record": record.map(|record| record.to_json()) }))
-            }
-            Wish::ImportRecord { record } => {
-                let record = VoteRecord::parse(record.as_bytes()).map_err(refused)?;
-                let votes = record.votes.len();
-                let outcome = self.take(vec![Input::Import(Box::new(record))])?;
-                first_refusal(&outcome)?;
-                Ok(json!({ "votes": votes }))
-            }
-        }
-    }
-
-    /// A statement by the identity key that binds nothing.
-    fn state(
-        &mut self,
-        manifest: &belfry_protocol::manifest::Manifest,
-        saying: Saying,
-    ) -> Result<Value, Failure> {
-        let statement = clerk::about(&self.draft, &self.votes()?, manifest, saying)?;
-        let note: SignedNote = self.desk.identity_note(&statement.to_string())?;
-        let vote = Vote::new(note, None).map_err(refused)?;
-        self.say(Document::Vote(Box::new(vote)))?;
-        self.shown(&manifest.hash().to_hex())
-    }
-
-    fn say(&mut self, document: Document) -> Result<(), Failure> {
-        let outcome = self.take(vec![Input::Document(Box::new(document))])?;
-        first_refusal(&outcome)
-    }
-
-    fn votes(&self) -> Result<belfry_protocol::genesis::ceremony::Status, Failure> {
-        let over = || Failure::new(Code::Failed, "the federation is founded");
-        self.desk
-            .ceremony()?
-            .status(now_seconds())
-            .filter(|_| self.active.is_none())
-            .ok_or_else(over)
-    }
-
-    fn shown(&self, hash: &str) -> Result<Value, Failure> {
-        let mut status = self.status()?;
-        status["shown"] = json!(hash);
-        Ok(status)
-    }
-
-    fn status(&self) -> Result<Value, Failure> {
-        if let Some(link) = &self.active {
-            let id = link.manifest().hash().to_hex();
-            return Ok(json!({
-                "state": "active", "federation": link.manifest().federation, "federation_id": id, "epoch": 0,
-                "name": self.me.name,
-            }));
-        }
-        let beside = Beside {
-            draft: &self.draft,
-            me: &self.me,
-            is_up: &|peer| self.exchange.is_up(peer),
-            welcome: &self.welcome,
-        };
-        Ok(view::status(&self.votes()?, &beside))
-    }
-}
-
-fn refused(error: impl std::fmt::Display) -> Failure {
-    Failure::new(Code::VerificationFailed, error.to_string())
-}
-
-/// The rules' own words are for people.
-fn first_refusal(outcome: &Outcome) -> Result<(), Failure> {
-    match outcome.refused.first() {
-        None => Ok(()),
-        Some((_, why)) => Err(Failure::new(Code::Failed, why.to_string())),
     }
 }

@@ -17,7 +17,7 @@ fn manifest(one: &ManifestStatus, epoch: u64) -> Value {
     json!({
         "manifest": one.manifest.to_hex(), "state": one.state.word(), "title": one.title, "proposer": one.proposer,
         "opened_seconds": one.opened_seconds, "opened": shown_seconds(one.opened_seconds), "round": one.round,
-        "approved": one.approved, "committed": one.committed, "refused": refused, "silent": one.silent,
+        "approved": one.approved, "in_round": one.in_round, "committed": one.committed, "refused": refused, "silent": one.silent,
         "needed": one.needed, "confirm": confirmation(epoch, &one.manifest),
     })
 }

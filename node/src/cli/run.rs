@@ -227,12 +227,19 @@ impl Run<'_> {
         tasks.spawn(async move { public.await });
         tasks.spawn(async move { control.await });
         announce(context, app, &address.to_string())?;
+        let mut founded = false;
         let ended = tokio::select! {
             ended = self.signals.stopped(context, app, &self.flags) => ended,
-            done = done => done,
+            done = done => {
+                // It begins anew, and does not stop.
+                founded = done.is_ok();
+                done
+            }
         };
         app.ready.store(false, Ordering::Relaxed);
-        notify(&[sd_notify::NotifyState::Stopping]);
+        if !founded {
+            notify(&[sd_notify::NotifyState::Stopping]);
+        }
         let _ = stop.send(true);
         let all = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(GRACE, all).await.is_err() {
@@ -310,6 +317,16 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,
         })
+    }
+
+    /// Whether somebody asked to stop meanwhile.
+    async fn is_asked_to_stop(&mut self) -> bool {
+        tokio::select! {
+            biased;
+            _ = self.terminate.recv() => true,
+            _ = self.interrupt.recv() => true,
+            () = std::future::ready(()) => false,
+        }
     }
 
     /// Waits for the signal to stop, or the end of `input`; reloads on SIGHUP until then.

@@ -20,7 +20,9 @@ pub(super) fn run(context: &Context, args: &StatusArgs) -> Result<(), Failure> {
         let value = gather(context)?;
         context.out.result(&human::text(&value), &value)?;
         if context.layout.founding().exists() {
-            context.out.say("next: belfry genesis status, for the founding that this node takes part in");
+            context
+                .out
+                .say("next: belfry genesis status, for the founding that this node takes part in");
         }
         if !args.watch {
             return Ok(());

@@ -93,6 +93,10 @@ pub fn refuse_lost_manifest(layout: &Layout, disk: &Arc<dyn Disk>) -> Result<(),
     if disk.exists(&layout.genesis()) || !disk.exists(&layout.ledger_db()) {
         return Ok(());
     }
+    // The power failed between the two: the founding ends again, and signs nothing before it has.
+    if disk.exists(&layout.founding()) {
+        return Ok(());
+    }
     if !Reader::open(layout.clone(), Arc::clone(disk))?.was_member()? {
         return Ok(());
     }

@@ -51,6 +51,8 @@ pub struct NetConfig {
     pub wire: Wire,
     /// First eight hex digits of the federation id. Part of topic and sync names, so federations do not mix.
     pub federation8: String,
+    /// Whether a federation is being founded here: then whoever founds with us may send large frames.
+    pub founding: bool,
     /// Largest sync request or response in bytes.
     pub max_frame: usize,
     /// No new connections while the process holds more physical memory than this many bytes.
@@ -88,6 +90,7 @@ impl NetConfig {
             listen: Vec::new(),
             wire: Wire::Sockets,
             federation8,
+            founding: false,
             max_frame: 9 * 1024 * 1024 + 64 * 1024,
             memory_limit: None,
             lobby_slots: 16,

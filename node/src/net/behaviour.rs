@@ -131,9 +131,12 @@ fn requests(protocol: Protocol, config: &NetConfig) -> Result<Requests, NetError
     let settings = request_response::Config::default()
         .with_request_timeout(timeout)
         .with_max_concurrent_streams(streams);
-    let codec = Codec {
-        limit: frame_limit(protocol, config),
+    let limit = match protocol {
+        // Only the question of whoever missed the end comes to a member: a list of digests.
+        Protocol::Found if !config.founding => params::OPEN_FRAME_BYTES,
+        other => frame_limit(other, config),
     };
+    let codec = Codec { limit };
     Ok(Requests::with_codec(
         codec,
         [(name, ProtocolSupport::Full)],

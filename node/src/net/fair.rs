@@ -56,7 +56,7 @@ impl Fair {
         length: usize,
         now: Instant,
     ) {
-        if protocol == Protocol::Sync {
+        if matches!(protocol, Protocol::Sync | Protocol::Found) {
             self.theirs
                 .owe(peer, Resource::AnswerBytes, length as u64, now);
         }
@@ -70,7 +70,7 @@ impl Fair {
         length: usize,
         now: Instant,
     ) {
-        if protocol == Protocol::Sync {
+        if matches!(protocol, Protocol::Sync | Protocol::Found) {
             self.ours
                 .owe(peer, Resource::AnswerBytes, length as u64, now);
         }
@@ -115,6 +115,7 @@ impl Fair {
             Protocol::Found => vec![
                 (Resource::Joins, 1),
                 (Resource::RequestBytes, bytes.len() as u64),
+                (Resource::AnswerBytes, 0),
             ],
             Protocol::Sync => {
                 let mut cost = vec![

@@ -2,7 +2,7 @@
 //! May not know whether a ticket was used, revoked or is still good: whoever gave it does.
 
 use super::statement::is_line;
-use crate::manifest::{MAX_ADDRESS_BYTES, is_peer_id};
+use crate::manifest::{MAX_ADDRESS_BYTES, MAX_FEDERATION_NAME_BYTES as MAX_NAME_BYTES, is_peer_id};
 use crate::note::VerifierKey;
 use crate::tlog::hash::sha256_parts;
 use crate::wire::bytes::Fields;
@@ -16,9 +16,6 @@ pub const MAX_TICKET_CHARS: usize = 2_048;
 
 /// Most addresses in a ticket: each makes the QR code larger.
 pub const MAX_TICKET_ADDRESSES: usize = 3;
-
-/// Most bytes of a federation's name in a ticket.
-const MAX_NAME_BYTES: usize = 200;
 
 /// Most bytes of a verifier key: the longest name, and a key of 32 bytes.
 const MAX_KEY_BYTES: usize = 512;

@@ -147,6 +147,17 @@ fn describe_vote(one: &Value) -> Vec<String> {
         }
     };
     line("signed", words(one, "approved"));
+    let (now, all) = (items(one, "in_round"), items(one, "approved"));
+    let needed = one.get("needed").and_then(Value::as_u64).unwrap_or(0);
+    if (now.len() as u64) < needed && now.len() < all.len() {
+        let before = all.iter().filter(|name| !now.contains(name));
+        let before: Vec<&str> = before.filter_map(Value::as_str).collect();
+        let (before, count) = (before.join(", "), now.len());
+        line(
+            "sign again",
+            format!("{before}: {count} signed in this round, and {needed} must"),
+        );
+    }
     for refusal in items(one, "refused") {
         let reason = text(refusal, "reason");
         line("refused", format!("{}: {reason:?}", text(refusal, "name")));
@@ -166,6 +177,20 @@ fn next(value: &Value) -> String {
             .any(|name| name.as_str() == Some(me))
     };
     let open = manifests.iter().filter(|one| text(one, "state") == "open");
+    let again = |one: &&Value| {
+        let of = |key: &str| {
+            let mut names = items(one, key).iter();
+            names.any(|name| name.as_str() == Some(me))
+        };
+        let needed = one.get("needed").and_then(Value::as_u64).unwrap_or(0);
+        of("approved") && !of("in_round") && (items(one, "in_round").len() as u64) < needed
+    };
+    if let Some(one) = open.clone().find(again) {
+        return format!(
+            "next: belfry genesis sign {}, again: this is a later round",
+            short(text(one, "manifest"))
+        );
+    }
     match (open.clone().find(silent), manifests.first()) {
         (Some(one), _) => format!("next: belfry genesis show {}", short(text(one, "manifest"))),
         (None, Some(_)) => "next: belfry genesis remind".to_owned(),

@@ -10,7 +10,7 @@ use crate::exit::{Code, Failure};
 use crate::lock::DirLock;
 use belfry_keys::fingerprint;
 use belfry_protocol::genesis::Ticket;
-use belfry_protocol::manifest::MAX_ADDRESSES;
+use belfry_protocol::manifest::{MAX_ADDRESSES, MAX_FEDERATION_NAME_BYTES};
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -22,10 +22,13 @@ pub(in crate::cli) fn draft(context: &Context, args: &DraftArgs) -> Result<(), F
         return Err(no_address());
     }
     let name = args.federation.trim();
-    if name.is_empty() || name.len() > 200 || name.chars().any(char::is_control) {
+    if name.is_empty()
+        || name.len() > MAX_FEDERATION_NAME_BYTES
+        || name.chars().any(char::is_control)
+    {
         return Err(Failure::new(
             Code::Usage,
-            "a federation's name is one line of 1 to 200 bytes",
+            "a federation's name is one line of 1 to 100 bytes",
         ));
     }
     let _lock = enter(context, &config)?;

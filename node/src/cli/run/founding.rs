@@ -52,11 +52,19 @@ pub(super) async fn run(run: &mut Run<'_>) -> Result<bool, Failure> {
         .await;
     founding.close().await;
     forget_names(context);
-    close(app).await?;
+    let closed = close(app).await?;
     served?;
     let Some(link) = active else {
         return Ok(false);
     };
+    if run.signals.is_asked_to_stop().await {
+        return Ok(false);
+    }
+    if !closed {
+        // Beginning anew lets go of it, and what is active is on disk.
+        tracing::warn!("a request that does not end holds the ledger");
+        return Ok(true);
+    }
     member::install(
         &context.layout,
         Arc::new(RealDisk),
@@ -82,24 +90,19 @@ pub(super) fn begin_anew() -> Result<(), Failure> {
     .hint("start it again with `belfry run`"))
 }
 
-/// Closes the node, once no request holds it any more.
-async fn close(mut app: Arc<App>) -> Result<(), Failure> {
+/// Closes the node, once no request holds it any more; says whether it could.
+async fn close(mut app: Arc<App>) -> Result<bool, Failure> {
     let until = Instant::now() + HELD;
     loop {
         match Arc::try_unwrap(app) {
             Ok(app) => {
                 let closed = tokio::task::spawn_blocking(move || app.node.close());
-                return closed
-                    .await
-                    .map_err(|error| Failure::new(Code::Failed, error.to_string()));
+                let failed =
+                    |error: tokio::task::JoinError| Failure::new(Code::Failed, error.to_string());
+                return closed.await.map(|()| true).map_err(failed);
             }
             Err(held) if Instant::now() < until => app = held,
-            Err(_) => {
-                return Err(Failure::new(
-                    Code::Failed,
-                    "a request holds the ledger; start the node again",
-                ));
-            }
+            Err(_) => return Ok(false),
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

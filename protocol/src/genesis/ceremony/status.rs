@@ -54,6 +54,8 @@ pub struct ManifestStatus {
     pub round: u64,
     /// Who approved it in that round, or accepted it for all rounds.
     pub approved: Vec<String>,
+    /// Who approved it in that very round: as many as are needed must.
+    pub in_round: Vec<String>,
     /// Who committed it in that round.
     pub committed: Vec<String>,
     /// Who refused it, and why.
@@ -156,6 +158,11 @@ impl<C: Check> Ceremony<C> {
             .filter(|(at, seat)| *at == round || roll.is_standing(*seat))
             .map(|(_, seat)| roll.name(*seat))
             .collect();
+        let in_round: BTreeSet<&str> = approvals
+            .keys()
+            .filter(|(at, _)| *at == round)
+            .map(|(_, seat)| roll.name(*seat))
+            .collect();
         let said = |sort: Sort| {
             let votes = self.seen.votes.iter();
             votes
@@ -205,6 +212,7 @@ impl<C: Check> Ceremony<C> {
             proposer: newest.map_or_else(String::new, |(_, p)| p.proposer().to_owned()),
             opened_seconds,
             round,
+            in_round: in_round.iter().map(|name| (*name).to_owned()).collect(),
             approved: approved.iter().map(|name| (*name).to_owned()).collect(),
             committed: self
                 .seen
