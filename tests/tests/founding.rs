@@ -51,6 +51,7 @@ fn four_nodes_that_know_nobody_found_a_federation() {
     assert!(shown.contains("no recovery key"), "{shown}");
     assert!(shown.contains("one tower that colludes"), "{shown}");
     assert!(shown.contains(&hash), "{shown}");
+    let draft = fs::read(founders.nodes[1].dir.join("founding.json")).unwrap();
     for number in 0..4 {
         let _ = founders.sign(number, &hash).expect(0);
     }
@@ -84,6 +85,13 @@ fn four_nodes_that_know_nobody_found_a_federation() {
     for kind in ["genesis.proposed", "genesis.vote", "genesis.active"] {
         assert!(tail.stdout.contains(kind), "{kind}: {tail:?}");
     }
+    // As if the power had failed before the manifest was in its place: the end of the founding comes again.
+    founders.nodes[1].kill();
+    fs::remove_file(founders.nodes[1].dir.join("genesis.json")).unwrap();
+    fs::write(founders.nodes[1].dir.join("founding.json"), draft).unwrap();
+    founders.launch(1);
+    assert_eq!(founders.founded(1), hash);
+    takes_entries(&founders, 3);
     // It goes on after a restart, and founds nothing twice.
     founders.nodes[3].kill();
     founders.launch(3);
