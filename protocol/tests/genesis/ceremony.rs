@@ -1,10 +1,11 @@
 //! Single rules of R14, each where it bites: what a member refuses and why, and what leaves it when.
 
 use crate::fixture::{
-    CREATED, LINEAGE, Shared, amendment, federation, founding, member, name, person, settings, vote,
+    CREATED, LINEAGE, Shared, amendment, federation, founding, member, name, person, settings,
+    signed, vote,
 };
 use crate::one::{One, sends, two};
-use belfry_protocol::genesis::ceremony::{Document, Input, Promise, Refused, status};
+use belfry_protocol::genesis::ceremony::{Document, Input, Promise, Refused, Settings, status};
 use belfry_protocol::genesis::chain::Link;
 use belfry_protocol::genesis::{Election, Evidence, Saying, Statement, Vote};
 use belfry_protocol::manifest::Manifest;
@@ -360,4 +361,31 @@ fn a_joiner_accepts_once_and_for_all_rounds() {
     for by in [1, 2, 3] {
         assert_eq!(without.say(by, &next, 1, Saying::Approve).unwrap(), []);
     }
+}
+
+/// No digest of a joiner's is acked before it is a member: its approval waits for none, and nobody could give it back.
+#[test]
+fn a_joiner_waits_for_no_ack_and_casts_no_vote_once_it_is_restored() {
+    let base = federation(&[0, 1, 2, 3]);
+    let with = amendment(base.manifest(), &[0, 1, 2, 3, 4], 1);
+    let mut joiner = One::new(Some(base.clone()), settings(4));
+    joiner.propose(0, &with, 1);
+    let promises = joiner.approve(&with, 1).unwrap();
+    let [Promise::Sign { statement, .. }] = &promises[..] else {
+        panic!("{promises:?}");
+    };
+    let vote = Box::new(signed(4, statement));
+    let released = joiner.take(Input::Signed(vote)).unwrap();
+    assert_eq!(sends(&released), 1);
+
+    let restored = Settings {
+        restored: true,
+        ..settings(4)
+    };
+    let mut restored = One::new(Some(base), restored);
+    restored.take(Input::Resume).unwrap();
+    restored.propose(0, &with, 1);
+    let refused = Err(Refused::CannotRebuild);
+    assert_eq!(restored.take(Input::Rebuilt(Vec::new())), refused);
+    assert_eq!(restored.approve(&with, 1), refused);
 }
