@@ -8,7 +8,7 @@ use belfry_sim::ceremonies::{How, Sabotage, play};
 /// How many seeds must notice: not one lucky one.
 const NOTICE: usize = 3;
 /// Seeds that are tried at most.
-const SEEDS: u64 = 500;
+const SEEDS: u64 = 1_500;
 
 fn broken(seed: u64, sabotage: Option<Sabotage>) -> Option<&'static str> {
     let how = How {
