@@ -33,12 +33,13 @@ impl From<NoteError> for FoundingError {
     }
 }
 
-fn seed(name: &str, what: &str) -> [u8; 32] {
+/// The seed of one of a node's keys.
+pub(crate) fn seed(name: &str, what: &str) -> [u8; 32] {
     sha256_parts(&[b"belfry/sim/key\0", name.as_bytes(), b"/", what.as_bytes()]).0
 }
 
 /// A transport id in the alphabet of real ones, from the name.
-fn peer_id(name: &str) -> String {
+pub(crate) fn peer_id(name: &str) -> String {
     const ALPHABET: &[u8; 58] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
     let first = sha256_parts(&[b"belfry/sim/peer\0", name.as_bytes()]);
     let second = sha256(first.as_bytes());

@@ -5,18 +5,20 @@
 //! |---|---|
 //! | [`plan`] | what a run is told from outside: topology, workload, faults; drawn from a seed or written by hand |
 //! | [`run`] | one run to its end |
-//! | `world`, `node`, `net`, [`clock`] | the queue of events, machines, connections, clocks |
+//! | `world`, `queue`, `node`, `net`, [`clock`] | what happens next, machines, connections, clocks |
 //! | `directory`, `drive` | what survives a process: in memory, or the product's store on a simulated disk |
 //! | `inject` | what faults do |
 //! | `watch` | whether the rules are kept |
 //! | [`founding`] | the federation that is simulated |
 //! | [`swarm`], [`shrink`] | many seeds; a smaller plan that fails alike |
+//! | [`ceremonies`] | foundings and amendments by vote, with humans and liars |
 //! | [`large`] | many federations beside each other, and nodes that follow heads |
 //! | [`scenario`] | the same, as an operator writes it |
 //! | [`report`] | a run as a page |
 //! | [`work`], [`heads`] | what callers do, and what the ledgers are in the end: the same for every tier |
 //! | [`streams`] | randomness, one stream for each purpose |
 
+pub mod ceremonies;
 pub mod clock;
 mod directory;
 mod drive;
@@ -27,6 +29,7 @@ pub mod large;
 mod net;
 mod node;
 pub mod plan;
+mod queue;
 pub mod report;
 pub mod run;
 #[cfg(feature = "sabotage")]

@@ -3,10 +3,10 @@
 use crate::chain::publish;
 use crate::fixture::{
     CREATED, LINEAGE, Shared, amendment, federation, founding, member, name, person, proposal,
-    settings, vote,
+    settings, signed, vote,
 };
 use crate::one::{One, sends, two};
-use belfry_protocol::genesis::ceremony::{Document, Input, Promise, Refused, status};
+use belfry_protocol::genesis::ceremony::{Document, Input, Promise, Refused, Settings, status};
 use belfry_protocol::genesis::chain::Link;
 use belfry_protocol::genesis::{Election, Evidence, Saying, Statement, Vote};
 use belfry_protocol::manifest::Manifest;
@@ -384,4 +384,31 @@ fn a_founding_of_others_is_none_of_this_nodes_business() {
     }
     // It opens no lock, and the vote goes on.
     assert!(one.approve(&mine, 1).is_ok());
+}
+
+/// No digest of a joiner's is acked before it is a member: its approval waits for none, and nobody could give it back.
+#[test]
+fn a_joiner_waits_for_no_ack_and_casts_no_vote_once_it_is_restored() {
+    let base = federation(&[0, 1, 2, 3]);
+    let with = amendment(base.manifest(), &[0, 1, 2, 3, 4], 1);
+    let mut joiner = One::new(Some(base.clone()), settings(4));
+    joiner.propose(0, &with, 1);
+    let promises = joiner.approve(&with, 1).unwrap();
+    let [Promise::Sign { statement, .. }] = &promises[..] else {
+        panic!("{promises:?}");
+    };
+    let vote = Box::new(signed(4, statement));
+    let released = joiner.take(Input::Signed(vote)).unwrap();
+    assert_eq!(sends(&released), 1);
+
+    let restored = Settings {
+        restored: true,
+        ..settings(4)
+    };
+    let mut restored = One::new(Some(base), restored);
+    restored.take(Input::Resume).unwrap();
+    restored.propose(0, &with, 1);
+    let refused = Err(Refused::CannotRebuild);
+    assert_eq!(restored.take(Input::Rebuilt(Vec::new())), refused);
+    assert_eq!(restored.approve(&with, 1), refused);
 }

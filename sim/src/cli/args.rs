@@ -1,6 +1,7 @@
 //! What the command line takes.
 
 use super::bench::BenchArgs;
+use super::ceremonies::CeremoniesArgs;
 use super::trials::TrialsArgs;
 use belfry_sim::plan::Store;
 use clap::{Args, Parser, Subcommand};
@@ -61,6 +62,8 @@ pub(crate) enum Command {
     },
     /// Let the store's machine die again and again, at any point of its work
     Trials(TrialsArgs),
+    /// Play foundings and amendments by vote, with humans who are late or mistaken and members who keep no rule
+    Ceremonies(CeremoniesArgs),
     /// Measure what large runs cost: many federations on one clock, and nodes that only follow heads
     Bench(BenchArgs),
     /// List the faults by name

@@ -3,6 +3,7 @@
 
 mod args;
 mod bench;
+mod ceremonies;
 mod tell;
 mod trials;
 
@@ -37,6 +38,7 @@ pub(crate) fn main() -> anyhow::Result<ExitCode> {
         }
         Command::Shrink { plan, out, runs } => shrink_file(&plan, out.as_deref(), runs),
         Command::Trials(args) => trials::run(&args),
+        Command::Ceremonies(args) => ceremonies::run(&args),
         Command::Bench(args) => bench::bench(&args),
         Command::Faults => {
             for (name, what) in NAMES {

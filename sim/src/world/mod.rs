@@ -14,7 +14,6 @@
 mod life;
 mod links;
 mod on_disk;
-mod queue;
 mod singles;
 mod step;
 mod talk;
@@ -27,6 +26,7 @@ use crate::inject::Running;
 use crate::net::Net;
 use crate::node::Node;
 use crate::plan::{Fault, Plan};
+use crate::queue::Queue;
 use crate::run::How;
 use crate::streams::Stream;
 use crate::watch::Watch;
@@ -35,7 +35,6 @@ use belfry_protocol::engine::federation::checks::Checks;
 use belfry_protocol::engine::federation::{Input, Protocol, Status};
 use belfry_protocol::tlog::hash::{Hash, sha256_parts};
 use belfry_protocol::wire::{Range, Version};
-use queue::Queue;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use talk::{Seen, Word};
@@ -129,7 +128,7 @@ pub(crate) struct World {
     told: Option<Vec<Told>>,
     /// Faults are over: nothing more may go wrong.
     pub(crate) healed: bool,
-    queue: Queue,
+    queue: Queue<Event>,
     number: u64,
     /// Requests that arrived, by the number that the receiver knows them by.
     pub(crate) questions: BTreeMap<u64, Question>,

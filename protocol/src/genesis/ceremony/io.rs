@@ -200,8 +200,8 @@ pub enum Refused {
     Rebuilding,
     /// Nobody could hold them.
     #[error(
-        "before epoch 0 no tower holds this node's votes, so a restored directory cannot vote in this founding: let the \
-         others found without it, or start again under a new lineage"
+        "no tower holds the votes of a node that is no member yet, so a restored directory cannot vote in this founding, or join by \
+         this amendment: let the others go on without it, or start again under a new lineage"
     )]
     CannotRebuild,
     /// The manifest is not known here.

@@ -197,6 +197,14 @@ impl<C: Check> Ceremony<C> {
         election(self.chain.as_ref(), &self.settings)
     }
 
+    /// Whether it is a member of epoch N: nobody watches the ledger of anybody else, so no digest of theirs is ever acked.
+    fn is_member(&self) -> bool {
+        let members = self.chain.iter().flat_map(|c| &c.manifest().members);
+        members
+            .into_iter()
+            .any(|member| member.identity == self.settings.identity)
+    }
+
     fn view(&self) -> Result<View<'_>, Refused> {
         Ok(View {
             election: self.election().ok_or(Refused::NoElection)?,
@@ -204,6 +212,7 @@ impl<C: Check> Ceremony<C> {
             own: &self.own,
             seen: &self.seen,
             missing: self.missing,
+            is_member: self.is_member(),
         })
     }
 

@@ -19,6 +19,8 @@ pub(super) struct View<'a> {
     pub(super) own: &'a OwnVotes,
     pub(super) seen: &'a Seen,
     pub(super) missing: bool,
+    /// It is a member of epoch N, whose ledger towers watch.
+    pub(super) is_member: bool,
 }
 
 /// The highest round that this member follows.
@@ -31,7 +33,7 @@ impl View<'_> {
     fn check_complete(&self) -> Result<(), Refused> {
         match self.missing {
             false => Ok(()),
-            true if self.election.base.is_none() => Err(Refused::CannotRebuild),
+            true if !self.is_member => Err(Refused::CannotRebuild),
             true => Err(Refused::Rebuilding),
         }
     }

@@ -1,5 +1,5 @@
 //! A vote of this member's own, in the one order that is safe: lock (durable), signature, entry, an acked digest that covers
-//! it, and only then anybody else. At epoch 0 no digest leaves, so the durable lock is all there is to wait for.
+//! it, and only then anybody else. Of who is no member yet no digest leaves, so the durable lock is all there is to wait for.
 
 use super::io::{Refused, Signer};
 use super::own::{self, OwnVote, VoteId};
@@ -124,7 +124,9 @@ impl<C: Check, T: Transaction> Step<'_, C, T> {
         };
         self.c.own.put(self.tx, id, own)?;
         self.append(id, &vote);
-        if id.epoch == 0 {
+        // "A directory without an active manifest is `unfounded`: no digest leaves it." That is everybody before epoch 0, and who
+        // joins later: an ack would be waited for until the vote that it is for is over.
+        if !self.c.is_member() {
             self.release(id)?;
         }
         Ok(())
@@ -200,6 +202,9 @@ impl<C: Check, T: Transaction> Step<'_, C, T> {
         let Some(chain) = &self.c.chain else {
             return Err(Refused::CannotRebuild.into());
         };
+        if !self.c.is_member() {
+            return Err(Refused::CannotRebuild.into());
+        }
         let (id, lineage) = (chain.id(), chain.manifest().lineage);
         let next = chain.manifest().epoch.saturating_add(1);
         let known = own::all_of_lineage(self.tx, lineage)?;

@@ -1,20 +1,28 @@
 //! What is planned, in the order of its time, and at one time in the order of its planning. May not know what happens.
 
-use super::Event;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 /// Events beside their times: what is put in order stays small, however large an event is.
-#[derive(Default)]
-pub(super) struct Queue {
+pub(crate) struct Queue<E> {
     order: BinaryHeap<Reverse<(u64, u64, usize)>>,
-    events: Vec<Option<Event>>,
+    events: Vec<Option<E>>,
     free: Vec<usize>,
 }
 
-impl Queue {
+impl<E> Default for Queue<E> {
+    fn default() -> Self {
+        Self {
+            order: BinaryHeap::new(),
+            events: Vec::new(),
+            free: Vec::new(),
+        }
+    }
+}
+
+impl<E> Queue<E> {
     /// Plans an event; `number` tells it from others at the same time.
-    pub(super) fn push(&mut self, at_us: u64, number: u64, event: Event) {
+    pub(crate) fn push(&mut self, at_us: u64, number: u64, event: E) {
         let place = match self.free.pop() {
             Some(place) => {
                 self.events[place] = Some(event);
@@ -29,7 +37,7 @@ impl Queue {
     }
 
     /// The next event, with its time, if it is not later than that.
-    pub(super) fn next_until(&mut self, until_us: u64) -> Option<(u64, Event)> {
+    pub(crate) fn next_until(&mut self, until_us: u64) -> Option<(u64, E)> {
         let Reverse((at_us, _, _)) = self.order.peek()?;
         if *at_us > until_us {
             return None;
@@ -49,15 +57,15 @@ mod tests {
         let mut queue = Queue::default();
         for round in 0..2 {
             for (number, at_us) in [5, 3, 5, 4].into_iter().enumerate() {
-                queue.push(at_us, number as u64, Event::Start { node: number });
+                queue.push(at_us, number as u64, number);
             }
             let mut order = Vec::new();
-            while let Some((at_us, Event::Start { node })) = queue.next_until(5) {
-                order.push((at_us, node));
+            while let Some(next) = queue.next_until(5) {
+                order.push(next);
             }
             assert_eq!(order, [(3, 1), (4, 3), (5, 0), (5, 2)], "{round}");
         }
-        queue.push(6, 1, Event::Append);
+        queue.push(6, 1, 9);
         assert!(queue.next_until(5).is_none() && queue.events.len() == 4);
     }
 }
