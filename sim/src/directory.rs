@@ -223,6 +223,7 @@ impl Node {
             fresh: self.seeds.bytes(),
             wall: self.clock.now(now_us).wall,
             restored: self.restored,
+            pace: self.pace,
         };
         self.seed = self.seeds.bytes();
         if let Some(drive) = &mut self.drive {

@@ -125,6 +125,14 @@ fn acks(world: &mut World, at: usize, bytes: &[u8]) {
         let all = by_size.get(&digest.size)?;
         all.iter().find(|one| one.root == digest.root).copied()
     });
+    let hidden = world.watch.hidden.get(&origin);
+    if hidden.and_then(|hidden| hidden.get(&digest.size)) == Some(&digest.root) {
+        let what = format!(
+            "it acked size {} of {}, whose entries nobody has",
+            digest.size, digest.origin
+        );
+        return world.watch.fail("S6", Some(at), what);
+    }
     if !is_true && stolen.is_none() && is_honest(world, origin) {
         let what = format!(
             "it acked size {} of {}, which nobody signed",

@@ -3,7 +3,7 @@
 //! named here is late by [`LONGEST_REST_US`] at most.
 
 use super::factory::Phase;
-use super::{Engine, Settings, Volatile, certificates, clock, digests, forks, heads, window};
+use super::{Engine, Settings, Volatile, certificates, clock, forks, heads, window};
 
 /// No rest is longer, in microseconds: the wall clock is looked at once a second, because a step of it says nothing by
 /// itself (R8), and days end by it (R12).
@@ -83,7 +83,7 @@ impl Volatile {
                 return None;
             }
             let rests = self.acked >= size && self.factory.refused_by(tower).is_none();
-            due.at(at_us.saturating_add(digests::pause_us(rests)));
+            due.at(at_us.saturating_add(settings.digest_pause_us(rests)));
         }
         Some(due.0)
     }

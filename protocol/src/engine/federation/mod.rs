@@ -102,7 +102,13 @@ pub struct Settings {
     pub agent: String,
     /// How often a `window` entry is appended (R13), in microseconds; `None`: never.
     pub window_us: Option<u64>,
+    /// How often an acknowledged digest of a ledger that rests is acknowledged again, in microseconds: [`REACK_US`] unless an
+    /// operator wants it otherwise. Receipts then say so much later that the ledger was seen whole.
+    pub reack_us: u64,
 }
+
+/// How often an acknowledged digest is acknowledged again, if nobody says otherwise, in microseconds.
+pub const REACK_US: u64 = 45_000_000;
 
 /// The state machine. What it keeps between steps is what is on its way: everything else is in the store.
 pub struct Engine {
