@@ -107,8 +107,8 @@ fn a_plan_that_fails_by_itself_shrinks_to_no_fault() {
         jobs,
         ..Effort::default()
     };
-    let one = shrink(&plan, Effort::default()).unwrap();
-    let two = shrink(&plan, effort).unwrap();
+    let one = shrink(&plan, Effort::default(), |_, _| {}).unwrap();
+    let two = shrink(&plan, effort, |_, _| {}).unwrap();
     assert_eq!(broken.invariant, "L1");
     assert_eq!(one.plan, two.plan);
     assert!(one.plan.faults.len() <= 1, "{:?}", one.plan.faults);

@@ -58,7 +58,7 @@ fn a_plan_with_every_sort_of_fault_shrinks_to_the_few_that_matter() {
         plan.faults.len() >= 10 && outcome.violation.is_some_and(|one| one.invariant == "S2")
     });
     let plan = failing.next().unwrap();
-    let shrunk = shrink(&plan, Effort::default()).unwrap();
+    let shrunk = shrink(&plan, Effort::default(), |_, _| {}).unwrap();
     let kept = &shrunk.plan.faults;
     assert!(kept.len() < 4, "{kept:?}");
     assert!(kept.iter().any(|one| one.fault.name() == "crash"));

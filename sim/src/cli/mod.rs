@@ -185,7 +185,20 @@ fn shrink_file(path: &Path, out: Option<&Path>, effort: Effort) -> anyhow::Resul
     let began = Instant::now();
     // A plan that panics does so in every run.
     std::panic::set_hook(Box::new(|_| {}));
-    let Some(shrunk) = shrink(&plan, effort) else {
+    // Whoever loses patience has the smallest plan so far.
+    let keep = |smaller: &Plan, runs: u64| {
+        if let Some(out) = out
+            && let Err(error) = write(out, smaller)
+        {
+            eprintln!("{error:#}");
+        }
+        eprintln!(
+            "{} faults after {runs} runs, {:.0?}",
+            smaller.faults.len(),
+            began.elapsed()
+        );
+    };
+    let Some(shrunk) = shrink(&plan, effort, keep) else {
         println!("{} breaks no rule", path.display());
         return Ok(ExitCode::SUCCESS);
     };

@@ -11,13 +11,14 @@ pub(crate) fn look(world: &mut World) {
     world.watch.time(world.now_us);
     let mut appending = 0;
     for at in 0..world.nodes.len() {
-        let Some(engine) = &world.nodes[at].engine else {
+        let node = &world.nodes[at];
+        let Some(engine) = &node.engine else {
             continue;
         };
         if !engine.may_append() {
             appending += 1;
         }
-        let offsets = engine.clock_offsets();
+        let offsets = engine.clock_offsets(node.clock.now(world.now_us));
         clocks::look(world, at, &offsets);
         bounds::lists(world, at);
     }

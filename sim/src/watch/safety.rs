@@ -188,9 +188,8 @@ fn acks(world: &mut World, at: usize, bytes: &[u8]) {
 
 /// Entries of a ledger that a node's directory holds.
 fn held(world: &mut World, at: usize, origin: &str) -> u64 {
-    let all = world.nodes[at].mirrors();
-    let mirror = all.into_iter().find(|(name, _)| name == origin);
-    mirror.map_or(0, |(_, mirror)| mirror.base.end().max(mirror.end.end()))
+    let mirror = world.nodes[at].mirror(origin);
+    mirror.map_or(0, |mirror| mirror.base.end().max(mirror.end.end()))
 }
 
 /// S1: a guarded request is answered at most once by one node, also after it was started again.

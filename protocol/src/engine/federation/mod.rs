@@ -125,7 +125,7 @@ struct Volatile {
     factory: Factory,
     tower: marks::Tower,
     fetches: BTreeMap<String, fetch::Fetch>,
-    /// A message came since it was last found that no ledger lacks entries here.
+    /// A mirror's record was written since it was last found that no ledger lacks entries here.
     may_lack: bool,
     /// Rows of the ledgers that lack nothing here, as they were when that was found: read again, they say the same. Bounded by
     /// the manifest's members.
@@ -386,15 +386,11 @@ impl Engine {
         self.volatile.clock.may_ack()
     }
 
-    /// How far the clocks of measured members are ahead of the own one, as of the last step: what `status` shows of them.
+    /// How far the clocks of measured members are ahead of the own one at that time, which the own clocks show now.
     #[must_use]
-    pub fn clock_offsets(&self) -> Vec<(MemberIx, Interval)> {
-        let clock = &self.volatile.clock;
-        let Some(now) = clock.last() else {
-            return Vec::new();
-        };
-        let offsets = clock.windows();
-        let offsets = offsets.filter_map(|(member, window)| Some((member, window.offset(now)?)));
+    pub fn clock_offsets(&self, now: Now) -> Vec<(MemberIx, Interval)> {
+        let windows = self.volatile.clock.windows();
+        let offsets = windows.filter_map(|(member, window)| Some((member, window.offset(now)?)));
         offsets.collect()
     }
 
