@@ -82,6 +82,11 @@ impl Node {
         look!(self, |tx| Mirror::all(tx)).unwrap_or_default()
     }
 
+    /// What it mirrors of one ledger.
+    pub(crate) fn mirror(&mut self, origin: &str) -> Option<Mirror> {
+        look!(self, |tx| Mirror::load(tx, origin)).flatten()
+    }
+
     /// A record.
     pub(crate) fn record(&mut self, record: Record) -> Option<Vec<u8>> {
         look!(self, |tx| tx.record(record)).flatten()
@@ -223,6 +228,7 @@ impl Node {
             fresh: self.seeds.bytes(),
             wall: self.clock.now(now_us).wall,
             restored: self.restored,
+            pace: self.pace,
         };
         self.seed = self.seeds.bytes();
         if let Some(drive) = &mut self.drive {

@@ -165,6 +165,7 @@ pub struct Founded {
     /// The federation.
     pub federation: Federation,
     by_peer: BTreeMap<String, usize>,
+    by_name: BTreeMap<String, usize>,
 }
 
 impl Founded {
@@ -221,9 +222,14 @@ impl Founded {
         let by_peer = peers
             .map(|(at, member)| (member.peer.clone(), at))
             .collect();
+        let names = federation.manifest().members.iter().enumerate();
+        let by_name = names
+            .map(|(at, member)| (member.name.clone(), at))
+            .collect();
         Ok(Self {
             federation,
             by_peer,
+            by_name,
         })
     }
 
@@ -248,7 +254,7 @@ impl Founded {
     /// The member with this name.
     #[must_use]
     pub fn by_name(&self, name: &str) -> Option<usize> {
-        self.federation.member(name).map(|(at, _)| at)
+        self.by_name.get(name).copied()
     }
 }
 

@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::directory::Backup;
 use crate::drive::Drive;
 use crate::founding::{Founded, FoundingError, own_keys};
+use crate::plan::{Pace, Plan};
 use crate::streams::Stream;
 use belfry_node::exit::Failure;
 use belfry_protocol::engine::federation::disk::OwnDisk;
@@ -18,9 +19,6 @@ use belfry_protocol::engine::store::{Place, StoreError, Transaction};
 use belfry_protocol::tlog::hash::{Hash, sha256_parts};
 use belfry_protocol::wire::Range;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Pause between two `window` entries, in microseconds (R13): an hour, as in production.
-pub(crate) const WINDOW_US: u64 = 3_600_000_000;
 
 /// What it calls itself.
 pub(crate) const AGENT: &str = concat!("belfry-sim/", env!("CARGO_PKG_VERSION"));
@@ -67,6 +65,8 @@ pub(crate) struct Node {
     pub(crate) restored: bool,
     /// Protocol versions from the next start on.
     pub(crate) versions: Vec<Range>,
+    /// As its operator configured it.
+    pub(crate) pace: Pace,
     /// The machine sleeps, since and until.
     pub(crate) asleep_us: Option<(u64, u64)>,
     /// When the runtime's pause is over.
@@ -111,7 +111,8 @@ pub(crate) enum StartError {
 }
 
 impl Node {
-    pub(crate) fn new(at: usize, founded: &Founded, seed: u64, versions: Vec<Range>) -> Self {
+    pub(crate) fn new(at: usize, founded: &Founded, plan: &Plan, versions: Vec<Range>) -> Self {
+        let seed = plan.seed;
         let member = founded.member(at);
         Self {
             at,
@@ -134,6 +135,7 @@ impl Node {
             from_sizes: vec![0],
             restored: false,
             versions,
+            pace: plan.pace,
             asleep_us: None,
             tick_us: 0,
             full: 0,
@@ -200,7 +202,8 @@ impl Node {
             versions: self.versions.clone(),
             disk,
             agent: AGENT.to_owned(),
-            window_us: Some(WINDOW_US),
+            window_us: Some(self.pace.window_seconds * 1_000_000),
+            reack_us: self.pace.reack_seconds * 1_000_000,
         };
         let engine = Engine::new(Ledger::new(config, keys.log), settings);
         self.engine = Some(Box::new(engine));
@@ -262,6 +265,7 @@ impl Node {
             from_sizes: self.from_sizes.clone(),
             restored: false,
             versions: self.versions.clone(),
+            pace: self.pace,
             asleep_us: None,
             tick_us: 0,
             full: 0,

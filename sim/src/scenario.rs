@@ -1,7 +1,9 @@
 //! A scenario: what an operator writes to ask "what if tower-oslo dies on Monday". Names, regions, times with units; becomes a
 //! [`Plan`]. May not know what a fault does: whatever a plan can say, a scenario can.
 
-use crate::plan::{Fault, Plan, Seat, Store, Timed, Topology, VERSION, Workload, safe_quorum};
+use crate::plan::{
+    Fault, Pace, Plan, Seat, Store, Timed, Topology, VERSION, Workload, safe_quorum,
+};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -36,6 +38,8 @@ struct File {
     latency: Vec<Latency>,
     #[serde(default)]
     workload: Work,
+    #[serde(default)]
+    pace: Pace,
     #[serde(default)]
     fault: Vec<toml::Table>,
 }
@@ -167,6 +171,7 @@ pub fn parse(text: &str) -> Result<Plan, ScenarioError> {
             entry_bytes: file.workload.entry_bytes,
             singles_per_1000_seconds: 0,
         },
+        pace: file.pace,
         seconds: milliseconds(&file.lasts)? / 1_000,
         converge_seconds: converge.map_or(CONVERGE_SECONDS, |ms| ms / 1_000),
         faults,

@@ -3,6 +3,7 @@
 
 use belfry_sim::plan::{Fault, Plan, Timed, Wishes, draw};
 use belfry_sim::run::run;
+use belfry_sim::shrink::{Effort, shrink};
 use std::fs;
 use std::path::Path;
 
@@ -65,6 +66,53 @@ fn a_stolen_key_is_proven_everywhere() {
         "{:?}",
         outcome.alarms
     );
+}
+
+#[test]
+fn a_digest_whose_entries_nobody_shows_is_withheld_at_every_tower() {
+    let mut plan = small(2);
+    plan.workload.entries_per_1000_seconds = 2_000;
+    plan.faults = vec![Timed {
+        at_ms: 10_000,
+        fault: Fault::HiddenEntries { node: 0 },
+    }];
+    let outcome = run(&plan, |_| {}).unwrap();
+    assert_eq!(outcome.violation, None);
+    let withheld = "a digest whose entries nobody shows was told apart";
+    let count = outcome.reached.get(withheld).copied().unwrap_or(0);
+    assert!(count >= plan.topology.towers as u64, "{:?}", outcome.alarms);
+    assert!(
+        !outcome
+            .reached
+            .contains_key("a fork of a ledger was proven")
+    );
+    // A human is told after a minute, not before (R5).
+    let alarms = outcome.alarms.iter();
+    let mut told = alarms.filter(|(.., alarm)| alarm.starts_with("Withheld"));
+    assert!(told.all(|(at_us, ..)| *at_us >= 70_000_000));
+}
+
+#[test]
+fn a_plan_that_fails_by_itself_shrinks_to_no_fault() {
+    let mut plan = small(3);
+    // Nobody is well at once.
+    plan.converge_seconds = 1;
+    plan.faults.push(Timed {
+        at_ms: 59_000,
+        fault: Fault::Blackout { down_ms: 1_000 },
+    });
+    let broken = run(&plan, |_| {}).unwrap().violation.unwrap();
+    let jobs = std::num::NonZero::new(2).unwrap();
+    let effort = Effort {
+        jobs,
+        ..Effort::default()
+    };
+    let one = shrink(&plan, Effort::default(), |_, _| {}).unwrap();
+    let two = shrink(&plan, effort, |_, _| {}).unwrap();
+    assert_eq!(broken.invariant, "L1");
+    assert_eq!(one.plan, two.plan);
+    assert!(one.plan.faults.len() <= 1, "{:?}", one.plan.faults);
+    assert_eq!(run(&one.plan, |_| {}).unwrap(), one.outcome);
 }
 
 #[test]

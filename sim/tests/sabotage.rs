@@ -4,6 +4,7 @@
 
 use belfry_sim::plan::{Sabotage, Wishes, draw};
 use belfry_sim::run::run;
+use belfry_sim::shrink::{Effort, shrink};
 
 /// Seeds of the control, and how many of them must notice: not one lucky one.
 const SEEDS: u64 = 10;
@@ -34,4 +35,35 @@ fn promises_that_leave_before_the_sync_are_noticed() {
     let noticed = broken(Some(Sabotage::PromisesBeforeSync));
     let s2 = noticed.iter().filter(|one| **one == "S2").count();
     assert!(s2 >= NOTICE, "{noticed:?}");
+}
+
+#[test]
+fn a_plan_with_every_sort_of_fault_shrinks_to_the_few_that_matter() {
+    let wishes = Wishes {
+        nodes: Some(5),
+        seconds: Some(300),
+        faults: ["crash", "partition", "latency", "pause", "loss"]
+            .map(str::to_owned)
+            .to_vec(),
+        entries_per_1000_seconds: Some(5_000),
+        ..Wishes::default()
+    };
+    let plans = (0..20).map(|seed| {
+        let mut plan = draw(seed, &wishes);
+        plan.sabotage = Some(Sabotage::PromisesBeforeSync);
+        plan
+    });
+    let mut failing = plans.filter(|plan| {
+        let outcome = run(plan, |_| {}).unwrap();
+        plan.faults.len() >= 10 && outcome.violation.is_some_and(|one| one.invariant == "S2")
+    });
+    let plan = failing.next().unwrap();
+    let shrunk = shrink(&plan, Effort::default(), |_, _| {}).unwrap();
+    let kept = &shrunk.plan.faults;
+    assert!(kept.len() < 4, "{kept:?}");
+    assert!(kept.iter().any(|one| one.fault.name() == "crash"));
+    assert!(shrunk.runs < 200, "{} runs", shrunk.runs);
+    let again = run(&shrunk.plan, |_| {}).unwrap();
+    assert_eq!(again, shrunk.outcome);
+    assert_eq!(again.violation.unwrap().invariant, "S2");
 }

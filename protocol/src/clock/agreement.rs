@@ -92,11 +92,44 @@ fn moments(sources: &[(usize, Interval)], bound: i64) -> Vec<i64> {
     all
 }
 
+/// The usual case, at once: all peers and the own clock share a moment. It gives what comparing all moments gives, because
+/// none has more voices than those that all share, and all of these have one interval.
+fn all_agree(sources: &[(usize, Interval)], bound: i64) -> Option<Agreement> {
+    let highest_lo = sources.iter().map(|one| one.1.lo_us).max()?;
+    let lowest_hi = sources.iter().map(|one| one.1.hi_us).min()?;
+    let (begin, end) = (
+        highest_lo.saturating_sub(bound),
+        lowest_hi.saturating_add(bound),
+    );
+    if begin > end {
+        return None;
+    }
+    // The moments that are looked at: where the last of them begins, or the own clock's bound.
+    let own_begins = bound.saturating_neg();
+    let within = |moment: i64| moment.unsigned_abs() <= bound.unsigned_abs();
+    let with_own = within(begin) || (begin..=end).contains(&own_begins);
+    // Without the own clock, one peer fewer with it would win.
+    with_own.then(|| Agreement {
+        interval: Interval {
+            lo_us: highest_lo.min(lowest_hi),
+            hi_us: highest_lo.max(lowest_hi),
+        },
+        agreeing: sources.iter().map(|one| one.0).collect(),
+        with_own,
+        falsetickers: Vec::new(),
+    })
+}
+
 /// What most of `sources` and the own clock agree on: peers by number, each with how far its clock is ahead of the own
 /// one. `None` if there is no peer.
 #[must_use]
 pub fn agree(sources: &[(usize, Interval)], bound_us: u64) -> Option<Agreement> {
     let bound = i64::try_from(bound_us).unwrap_or(i64::MAX);
+    all_agree(sources, bound).or_else(|| most_agree(sources, bound))
+}
+
+/// Compares all moments.
+fn most_agree(sources: &[(usize, Interval)], bound: i64) -> Option<Agreement> {
     let mut best: Option<Candidate> = None;
     for moment in moments(sources, bound) {
         let Some(candidate) = Candidate::at(moment, sources, bound) else {

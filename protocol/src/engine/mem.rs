@@ -10,6 +10,10 @@ use crate::tlog::hash::Hash;
 use crate::tlog::proof::TileSource;
 use crate::tlog::tile::{TILE_WIDTH, Tile};
 use std::collections::BTreeMap;
+use std::ops::Bound;
+
+/// Rows of one table, by key.
+type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
 type Result<T> = std::result::Result<T, StoreError>;
 
@@ -17,7 +21,7 @@ type Result<T> = std::result::Result<T, StoreError>;
 #[derive(Clone, Debug, Default)]
 pub struct MemStore {
     records: BTreeMap<Record, Vec<u8>>,
-    rows: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
+    rows: BTreeMap<Table, Rows>,
     tail: BTreeMap<(Place, u64), Run>,
     edges: BTreeMap<(Place, u8, u64), Vec<Hash>>,
     digests: BTreeMap<u64, String>,
@@ -38,7 +42,7 @@ pub struct MemTransaction<'a> {
 /// What was there before a change.
 enum Undo {
     Record(Record, Option<Vec<u8>>),
-    Row((Table, Vec<u8>), Option<Vec<u8>>),
+    Row(Table, Vec<u8>, Option<Vec<u8>>),
     Tail((Place, u64), Option<Run>),
     Edge((Place, u8, u64), Option<Vec<Hash>>),
     Digest(u64, Option<String>),
@@ -67,7 +71,9 @@ impl Undo {
     fn apply(self, store: &mut MemStore) {
         match self {
             Self::Record(key, before) => put_back(&mut store.records, key, before),
-            Self::Row(key, before) => put_back(&mut store.rows, key, before),
+            Self::Row(table, key, before) => {
+                put_back(store.rows.entry(table).or_default(), key, before);
+            }
             Self::Tail(key, before) => put_back(&mut store.tail, key, before),
             Self::Edge(key, before) => put_back(&mut store.edges, key, before),
             Self::Digest(key, before) => put_back(&mut store.digests, key, before),
@@ -128,10 +134,10 @@ impl MemStore {
     #[must_use]
     pub fn with_nonces_of(mut self, other: &Self) -> Self {
         let nonces = |table: Table| matches!(table, Table::Nonces | Table::Streams);
-        self.rows.retain(|(table, _), _| !nonces(*table));
-        let theirs = other.rows.iter().filter(|((table, _), _)| nonces(*table));
+        self.rows.retain(|table, _| !nonces(*table));
+        let theirs = other.rows.iter().filter(|(table, _)| nonces(**table));
         self.rows
-            .extend(theirs.map(|(key, value)| (key.clone(), value.clone())));
+            .extend(theirs.map(|(table, rows)| (*table, rows.clone())));
         for record in [Record::NonceFloor, Record::StreamBlock, Record::FloorDue] {
             match other.records.get(&record) {
                 Some(value) => self.records.insert(record, value.clone()),
@@ -141,11 +147,16 @@ impl MemStore {
         self
     }
 
+    /// Whether idempotency keys are remembered, which a tick of the ledger forgets in time.
+    #[must_use]
+    pub fn remembers_appends(&self) -> bool {
+        !self.idem.is_empty()
+    }
+
     /// Rows of a table, for the caps that a simulation checks.
     #[must_use]
     pub fn count_rows(&self, table: Table) -> usize {
-        let rows = self.rows.range((table, Vec::new())..);
-        rows.take_while(|((at, _), _)| *at == table).count()
+        self.rows.get(&table).map_or(0, BTreeMap::len)
     }
 }
 
@@ -289,39 +300,40 @@ impl Transaction for MemTransaction<'_> {
     }
 
     fn row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        Ok(self.store.rows.get(&(table, key.to_vec())).cloned())
+        let rows = self.store.rows.get(&table);
+        Ok(rows.and_then(|rows| rows.get(key)).cloned())
     }
 
     fn put_row(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<()> {
-        let key = (table, key.to_vec());
-        let before = self.store.rows.insert(key.clone(), value.to_vec());
-        self.undo.push(Undo::Row(key, before));
+        let rows = self.store.rows.entry(table).or_default();
+        let before = rows.insert(key.to_vec(), value.to_vec());
+        self.undo.push(Undo::Row(table, key.to_vec(), before));
         Ok(())
     }
 
     fn remove_row(&mut self, table: Table, key: &[u8]) -> Result<()> {
-        let key = (table, key.to_vec());
-        if let Some(before) = self.store.rows.remove(&key) {
-            self.undo.push(Undo::Row(key, Some(before)));
+        let rows = self.store.rows.get_mut(&table);
+        if let Some((key, before)) = rows.and_then(|rows| rows.remove_entry(key)) {
+            self.undo.push(Undo::Row(table, key, Some(before)));
         }
         Ok(())
     }
 
     fn rows(&self, table: Table, from: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-        let rows = self.store.rows.range((table, from.to_vec())..);
+        let Some(rows) = self.store.rows.get(&table) else {
+            return Ok(Vec::new());
+        };
+        let rows = rows.range::<[u8], _>((Bound::Included(from), Bound::Unbounded));
         Ok(rows
-            .take_while(|((at, _), _)| *at == table)
             .take(limit)
-            .map(|((_, key), value)| (key.clone(), value.clone()))
+            .map(|(key, value)| (key.clone(), value.clone()))
             .collect())
     }
 
     fn remove_rows_below(&mut self, table: Table, below: &[u8]) -> Result<u64> {
-        let keys = keys_in(
-            &self.store.rows,
-            (table, Vec::new())..(table, below.to_vec()),
-        );
-        for (_, key) in &keys {
+        let rows = self.store.rows.get(&table);
+        let keys = rows.map_or(Vec::new(), |rows| keys_in(rows, ..below.to_vec()));
+        for key in &keys {
             self.remove_row(table, key)?;
         }
         Ok(keys.len() as u64)
@@ -404,7 +416,7 @@ impl Transaction for MemTransaction<'_> {
     }
 
     fn drop_digests_above(&mut self, size: u64) -> Result<()> {
-        let above = (std::ops::Bound::Excluded(size), std::ops::Bound::Unbounded);
+        let above = (Bound::Excluded(size), Bound::Unbounded);
         for key in keys_in(&self.store.digests, above) {
             let before = self.store.digests.remove(&key);
             self.undo.push(Undo::Digest(key, before));

@@ -5,7 +5,9 @@ use super::founding::{START, found, own_keys, peer_id};
 use belfry_protocol::engine::RequestId;
 use belfry_protocol::engine::federation::disk::OwnDisk;
 use belfry_protocol::engine::federation::members::Members;
-use belfry_protocol::engine::federation::{Alarm, Engine, Free, Input, Promise, Settings, serve};
+use belfry_protocol::engine::federation::{
+    Alarm, Engine, Free, Input, Promise, REACK_US, Settings, serve,
+};
 use belfry_protocol::engine::ledger::{self, Ledger, start};
 use belfry_protocol::engine::mem::MemStore;
 use belfry_protocol::engine::nonces::self_test;
@@ -198,6 +200,7 @@ impl World {
             disk,
             agent: "test".to_owned(),
             window_us: self.windows.every_us,
+            reack_us: REACK_US,
         };
         node.engine = Some(Engine::new(Ledger::new(config, keys.log), settings));
         for other in 0..self.nodes.len() {

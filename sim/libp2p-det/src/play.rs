@@ -7,7 +7,7 @@ use crate::wire::{Counted, Net, Way, Weather};
 use belfry_node::writer::Answer;
 use belfry_protocol::entry::json::Json;
 use belfry_sim::heads::Head;
-use belfry_sim::plan::{Fault, Plan, PlanError};
+use belfry_sim::plan::{Fault, Pace, Plan, PlanError};
 use belfry_sim::work;
 use serde::Serialize;
 use std::sync::Arc;
@@ -23,6 +23,9 @@ pub enum PlayError {
     /// A fault of tier 1 alone.
     #[error("the fault {0} is not played with real connections; play the plan with belfry-sim")]
     Fault(&'static str),
+    /// Settings of tier 1 alone.
+    #[error("nodes have their usual settings here; play the plan's pace with belfry-sim")]
+    Pace,
     /// A node.
     #[error(transparent)]
     Federation(#[from] FederationError),
@@ -70,6 +73,9 @@ struct Timeline(Vec<(u64, Act)>);
 
 impl Timeline {
     fn of(plan: &Plan) -> Result<Self, PlayError> {
+        if plan.pace != Pace::default() {
+            return Err(PlayError::Pace);
+        }
         let mut timeline = Self(Vec::new());
         let (starts, appends) = work::of(plan);
         for (at, start_us) in starts.into_iter().enumerate() {

@@ -57,8 +57,14 @@ pub(crate) enum Command {
         #[arg(long)]
         out: Option<PathBuf>,
         /// Runs at most
-        #[arg(long, default_value_t = 500)]
+        #[arg(long, default_value_t = 2_000)]
         runs: u64,
+        /// Runs at once; the smaller plan is the same
+        #[arg(long, default_value = "1")]
+        jobs: NonZero<usize>,
+        /// Seeds that are tried for each choice of faults
+        #[arg(long, default_value_t = 4)]
+        seeds: u64,
     },
     /// Let the store's machine die again and again, at any point of its work
     Trials(TrialsArgs),
@@ -96,6 +102,10 @@ pub(crate) struct RunArgs {
     /// Entries per 1,000 simulated seconds, over all factories
     #[arg(long, value_name = "N")]
     pub(crate) entries_per_1000_seconds: Option<u64>,
+    /// A digest a day: ledgers that rest are acknowledged again, and get entries of their nodes' own, once in 24 hours, and
+    /// callers append an entry in 1,000 seconds if nothing else is said
+    #[arg(long)]
+    pub(crate) daily_digests: bool,
     /// What nodes keep their directories in; drawn from the seed if not given
     #[arg(long, value_enum)]
     pub(crate) store: Option<Store>,

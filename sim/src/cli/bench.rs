@@ -3,6 +3,7 @@
 use anyhow::ensure;
 use belfry_sim::Violation;
 use belfry_sim::large::{Large, Size, Work};
+use belfry_sim::plan::Pace;
 use clap::Args;
 use serde::Serialize;
 use std::io::IsTerminal;
@@ -32,6 +33,9 @@ pub(crate) struct BenchArgs {
     /// Factories are connected to each other, too
     #[arg(long)]
     full_mesh: bool,
+    /// Ledgers that rest are acknowledged again, and get entries of their nodes' own, once in 24 hours
+    #[arg(long)]
+    daily_digests: bool,
     /// Entries per 1,000 simulated seconds, over all factories
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     entries_per_1000_seconds: u64,
@@ -77,6 +81,11 @@ pub(crate) fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
         towers: args.towers,
         entries_per_1000_seconds: args.entries_per_1000_seconds,
         full_mesh: args.full_mesh,
+        pace: if args.daily_digests {
+            Pace::DAILY
+        } else {
+            Pace::default()
+        },
         followers: args.followers,
     };
     ensure!(args.seconds > 0, "--seconds is at least 1");

@@ -9,11 +9,11 @@ mod trials;
 
 use anyhow::Context;
 use args::{Cli, Command, RunArgs, ShowArgs, SwarmArgs};
-use belfry_sim::plan::{NAMES, Plan, Wishes, draw};
+use belfry_sim::plan::{NAMES, Pace, Plan, Wishes, draw};
 use belfry_sim::report::html;
 use belfry_sim::run::{How, Outcome, run_caught_as};
 use belfry_sim::scenario;
-use belfry_sim::shrink::shrink;
+use belfry_sim::shrink::{Effort, shrink};
 use belfry_sim::swarm::Swarm;
 use clap::Parser;
 use std::path::Path;
@@ -36,7 +36,16 @@ pub(crate) fn main() -> anyhow::Result<ExitCode> {
             }
             play(&plan, &show)
         }
-        Command::Shrink { plan, out, runs } => shrink_file(&plan, out.as_deref(), runs),
+        Command::Shrink {
+            plan,
+            out,
+            runs,
+            jobs,
+            seeds,
+        } => {
+            let effort = Effort { runs, jobs, seeds };
+            shrink_file(&plan, out.as_deref(), effort)
+        }
         Command::Trials(args) => trials::run(&args),
         Command::Ceremonies(args) => ceremonies::run(&args),
         Command::Bench(args) => bench::bench(&args),
@@ -70,12 +79,15 @@ fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let seconds = args
         .seconds
         .or_else(|| args.hours.map(|hours| hours * 3_600));
+    let daily = args.daily_digests;
+    let quiet = daily.then_some(1);
     let wishes = Wishes {
         nodes: args.nodes,
         seconds,
         faults: args.faults.clone(),
-        entries_per_1000_seconds: args.entries_per_1000_seconds,
+        entries_per_1000_seconds: args.entries_per_1000_seconds.or(quiet),
         store: args.store,
+        pace: if daily { Pace::DAILY } else { Pace::default() },
     };
     let mut plan = draw(args.seed, &wishes);
     if args.no_faults {
@@ -142,6 +154,7 @@ fn swarm(args: &SwarmArgs) -> anyhow::Result<ExitCode> {
             faults: args.faults.clone(),
             entries_per_1000_seconds: None,
             store: args.store,
+            pace: Pace::default(),
         },
         doublecheck: args.doublecheck,
     };
@@ -169,17 +182,34 @@ fn swarm(args: &SwarmArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(u8::from(!well)))
 }
 
-fn shrink_file(path: &Path, out: Option<&Path>, runs: u64) -> anyhow::Result<ExitCode> {
+fn shrink_file(path: &Path, out: Option<&Path>, effort: Effort) -> anyhow::Result<ExitCode> {
     let plan = read(path)?;
-    let Some(shrunk) = shrink(&plan, runs) else {
+    let began = Instant::now();
+    // A plan that panics does so in every run.
+    std::panic::set_hook(Box::new(|_| {}));
+    // Whoever loses patience has the smallest plan so far.
+    let keep = |smaller: &Plan, runs: u64| {
+        if let Some(out) = out
+            && let Err(error) = write(out, smaller)
+        {
+            eprintln!("{error:#}");
+        }
+        eprintln!(
+            "{} faults after {runs} runs, {:.0?}",
+            smaller.faults.len(),
+            began.elapsed()
+        );
+    };
+    let Some(shrunk) = shrink(&plan, effort, keep) else {
         println!("{} breaks no rule", path.display());
         return Ok(ExitCode::SUCCESS);
     };
     eprintln!(
-        "{} faults became {} in {} runs",
+        "{} faults became {} in {} runs, {:.0?}",
         plan.faults.len(),
         shrunk.plan.faults.len(),
-        shrunk.runs
+        shrunk.runs,
+        began.elapsed()
     );
     match out {
         Some(out) => {

@@ -6,7 +6,8 @@ mod faults;
 mod reads;
 
 use crate::founding::Founded;
-use crate::node::{AGENT, StartError, WINDOW_US};
+use crate::node::{AGENT, StartError};
+use crate::plan::Pace;
 use crate::streams::Stream;
 use belfry_node::disk::Disk;
 use belfry_node::exit::Failure;
@@ -128,6 +129,7 @@ pub(crate) struct Boot<'a> {
     pub(crate) wall: TimeUs,
     /// `RESTORED` is set, or the directory is empty although the manifest names its node.
     pub(crate) restored: bool,
+    pub(crate) pace: Pace,
 }
 
 /// A copy of a directory.
@@ -200,7 +202,8 @@ impl Drive {
             fresh_disk_id: boot.fresh,
         };
         let settings = Settings {
-            window_us: Some(WINDOW_US),
+            window_us: Some(boot.pace.window_seconds * 1_000_000),
+            reack_us: boot.pace.reack_seconds * 1_000_000,
             versions: boot.versions,
             agent: AGENT.to_owned(),
             ..member::settings(&mut store, &disk, start)?

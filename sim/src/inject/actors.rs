@@ -14,7 +14,7 @@ use belfry_protocol::checkpoint::Checkpoint;
 use belfry_protocol::engine::federation::Topic;
 use belfry_protocol::engine::store::Record;
 use belfry_protocol::note::{SignedNote, SigningKey};
-use belfry_protocol::tlog::hash::leaf_hash;
+use belfry_protocol::tlog::hash::{Hash, leaf_hash};
 use belfry_protocol::tlog::memory::MemoryTree;
 use belfry_protocol::wire::codec::{self, Bytes, List, Text};
 use belfry_protocol::wire::v1::{Get, Heads, Kind};
@@ -22,6 +22,8 @@ use belfry_protocol::wire::{Envelope, Frame, Guard, Header, MemberId, Version, t
 
 /// Pause before a thief tries again when there is nothing to steal yet, in microseconds.
 const STEAL_AGAIN_US: u64 = 1_000_000;
+/// Entries that a hidden tree has beyond the ledger, at most.
+const HIDDEN_ENTRIES: u64 = 40;
 /// How often a lying tower forgets what it holds, in microseconds.
 const FORGET_US: u64 = 7_000_000;
 
@@ -30,6 +32,7 @@ pub(super) fn begin(world: &mut World, fault: &Fault) {
     let until_us = |for_ms: u64| world.now_us + for_ms * 1_000;
     match fault {
         Fault::Equivocation { node } => steal(world, *node),
+        Fault::HiddenEntries { node } => hide(world, *node),
         Fault::LyingTower { node } => {
             world.watch.mischief = true;
             world.watch.liars.insert(*node);
@@ -61,6 +64,7 @@ pub(super) fn begin(world: &mut World, fault: &Fault) {
 pub(super) fn go_on(world: &mut World, running: Running) {
     match running {
         Running::Steal(node) => steal(world, node),
+        Running::Hide(node) => hide(world, node),
         Running::Forget(node) => forget(world, node),
         Running::Send {
             what,
@@ -97,23 +101,52 @@ fn steal(world: &mut World, node: usize) {
         .take(usize::try_from(shared).unwrap_or(usize::MAX))
         .chain([leaf_hash(b"what never was")]);
     let root = MemoryTree::new(leaves.collect()).root(size);
-    let name = world.nodes[node].name.clone();
-    let checkpoint = Checkpoint {
-        origin: name.clone(),
-        size,
-        root,
+    let Some(note) = sign(world, node, size, root) else {
+        return;
     };
-    let serial = world.nodes[node].from_sizes.len() as u64;
-    let note = stolen_log_key(&name, serial)
-        .ok()
-        .and_then(|key| checkpoint.sign(&key).ok());
-    let Some(note) = note else { return };
-    world.watch.mischief = true;
     let by_size = world.watch.stolen.entry(node).or_default();
     by_size
         .entry(size)
         .or_default()
         .push(Stolen { shared, root });
+    show(world, node, &note);
+    let liars: Vec<usize> = world.watch.liars.iter().copied().collect();
+    for liar in liars {
+        cosign_both(world, liar, &note);
+    }
+}
+
+/// A thief signs a digest beyond a factory's ledger, of entries that nobody will ever be shown. Nobody can prove that it is a
+/// fork, unless the ledger grows that far.
+fn hide(world: &mut World, node: usize) {
+    let signed = world.nodes[node].newest_digest();
+    if signed == 0 {
+        return later(world, STEAL_AGAIN_US, Running::Hide(node));
+    }
+    // Within the range of the key that is stolen.
+    let first = world.nodes[node].from_sizes.last().copied().unwrap_or(0);
+    let size = first.max(signed + world.mischief.between(1, HIDDEN_ENTRIES));
+    let root = Hash(world.mischief.bytes());
+    let Some(note) = sign(world, node, size, root) else {
+        return;
+    };
+    let hidden = world.watch.hidden.entry(node).or_default();
+    hidden.insert(size, root);
+    show(world, node, &note);
+}
+
+/// A digest that a thief signs with a factory's key.
+fn sign(world: &World, node: usize, size: u64, root: Hash) -> Option<SignedNote> {
+    let origin = world.nodes[node].name.clone();
+    let serial = world.nodes[node].from_sizes.len() as u64;
+    let key = stolen_log_key(&origin, serial).ok()?;
+    let checkpoint = Checkpoint { origin, size, root };
+    checkpoint.sign(&key).ok()
+}
+
+/// A thief shows what it signed to half of the members, and to one tower at least.
+fn show(world: &mut World, node: usize, note: &SignedNote) {
+    world.watch.mischief = true;
     let bytes = Frame::encode(
         Version::V1_0,
         Kind::Digest.number(),
@@ -125,10 +158,6 @@ fn steal(world: &mut World, node: usize) {
     let towers = (0..world.nodes.len()).find(|at| world.founded.member(*at).tower && *at != node);
     for to in shown.into_iter().chain(towers).filter(|to| *to != node) {
         world.pass_on(node, to, Topic::Digests, &bytes);
-    }
-    let liars: Vec<usize> = world.watch.liars.iter().copied().collect();
-    for liar in liars {
-        cosign_both(world, liar, &note);
     }
 }
 

@@ -59,6 +59,8 @@ pub(crate) enum Running {
     },
     /// A thief signs another tree.
     Steal(usize),
+    /// A thief signs a tree that nobody is shown.
+    Hide(usize),
     /// An operator tries to rotate the keys of a node.
     Rotate { node: usize, left: u32 },
     /// A lying tower forgets again.

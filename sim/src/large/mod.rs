@@ -5,7 +5,7 @@
 mod followers;
 
 use crate::founding::FoundingError;
-use crate::plan::{Plan, PlanError, Seat, Store, Topology, VERSION, Workload, safe_quorum};
+use crate::plan::{Pace, Plan, PlanError, Seat, Store, Topology, VERSION, Workload, safe_quorum};
 use crate::run::How;
 use crate::watch::Violation;
 use crate::world::World;
@@ -37,6 +37,8 @@ pub struct Size {
     pub entries_per_1000_seconds: u64,
     /// Factories are connected to each other too; without it only to towers.
     pub full_mesh: bool,
+    /// How often members do what they do without a reason.
+    pub pace: Pace,
     /// Nodes that follow the heads of one federation each, over connections to all its towers.
     pub followers: usize,
 }
@@ -133,6 +135,7 @@ impl Size {
                 entry_bytes: ENTRY_BYTES,
                 singles_per_1000_seconds: 0,
             },
+            pace: self.pace,
             seconds: 1,
             converge_seconds: 0,
             faults: Vec::new(),
@@ -253,6 +256,7 @@ mod tests {
             towers: 4,
             entries_per_1000_seconds: 2_000,
             full_mesh: false,
+            pace: Pace::default(),
             followers: 6,
         };
         let mut large = Large::new(&size).unwrap();

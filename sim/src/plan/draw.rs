@@ -2,7 +2,7 @@
 //! leaves the others out, because a run with everything hides what few faults would show. May not draw more liars than
 //! the rules survive.
 
-use super::{Fault, NAMES, ON_DISK, Part, Plan, Store, Timed, Topology, VERSION, Workload};
+use super::{Fault, NAMES, ON_DISK, Pace, Part, Plan, Store, Timed, Topology, VERSION, Workload};
 use crate::streams::{MILLION, Stream};
 use std::collections::BTreeMap;
 
@@ -19,6 +19,8 @@ pub struct Wishes {
     pub entries_per_1000_seconds: Option<u64>,
     /// What nodes keep their directories in; drawn if `None`.
     pub store: Option<Store>,
+    /// How often nodes do what they do without a reason.
+    pub pace: Pace,
 }
 
 /// Simulated seconds in which a federation must be well again after its last fault: longer than any pause in it (dialling
@@ -30,6 +32,12 @@ const FLOODS: [&str; 4] = ["replay", "flood", "garbage", "huge-queries"];
 
 /// Faults that show what comes of a stolen key.
 const THIEVES: [&str; 4] = ["equivocation", "lying-tower", "eclipse", "partition"];
+
+/// The fault that a seed is given beside those it chooses: it ends a ledger for good, so that few runs have it, and they have
+/// everything else as well.
+const HIDDEN: &str = "hidden-entries";
+/// One in so many seeds has it.
+const HIDDEN_ONE_IN: u64 = 16;
 
 /// Plans the run of a seed.
 #[must_use]
@@ -51,6 +59,7 @@ pub fn draw(seed: u64, wishes: &Wishes) -> Plan {
             entry_bytes: usize::try_from(draws.between(16, 600)).unwrap_or(16),
             singles_per_1000_seconds: singles(seed),
         },
+        pace: wishes.pace,
         seconds,
         converge_seconds: CONVERGE_SECONDS,
         faults: Vec::new(),
@@ -182,6 +191,7 @@ fn faults(plan: &mut Plan, wishes: &Wishes) {
         .filter(|name| wishes.faults.is_empty() || wishes.faults.iter().any(|one| one == name))
         .filter(|name| plan.store == Store::Sqlite || !ON_DISK.contains(name))
         .filter(|name| theme.is_none_or(|theme| theme.contains(name)))
+        .filter(|name| !wishes.faults.is_empty() || *name != HIDDEN)
         .collect();
     // What was asked for by name happens; of everything, a few sorts do.
     let chosen: Vec<(&str, u64)> = allowed
@@ -198,7 +208,8 @@ fn faults(plan: &mut Plan, wishes: &Wishes) {
         .collect();
     let total: u64 = chosen.iter().map(|(_, weight)| weight).sum();
     if total == 0 {
-        return;
+        let mut suspects = Suspects::new(plan, &mut draws);
+        return hide(plan, wishes, theme.is_some(), &mut suspects);
     }
     let count = draws.between(chosen.len() as u64, 3 + plan.seconds / 15);
     let mut suspects = Suspects::new(plan, &mut draws);
@@ -213,7 +224,18 @@ fn faults(plan: &mut Plan, wishes: &Wishes) {
             plan.faults.push(Timed { at_ms, fault });
         }
     }
+    hide(plan, wishes, theme.is_some(), &mut suspects);
     plan.faults.sort_by_key(|timed| timed.at_ms);
+}
+
+/// Adds [`HIDDEN`] to some seeds that have no theme, from a stream of its own: all others stay as they were.
+fn hide(plan: &mut Plan, wishes: &Wishes, has_theme: bool, suspects: &mut Suspects) {
+    let mut draws = Stream::new(plan.seed, HIDDEN, 0);
+    let hides = draws.one_in(HIDDEN_ONE_IN) && wishes.faults.is_empty() && !has_theme;
+    let at_ms = draws.between(2_000, plan.seconds * 1_000);
+    if hides && let Some(fault) = one(&mut draws, plan, HIDDEN, at_ms, suspects) {
+        plan.faults.push(Timed { at_ms, fault });
+    }
 }
 
 fn weighted<'a>(draws: &mut Stream, chosen: &[(&'a str, u64)], total: u64) -> &'a str {
@@ -359,6 +381,10 @@ fn one(
         "equivocation" => {
             let node = *suspects.robbed.get_or_insert(suspects.factory);
             Fault::Equivocation { node }
+        }
+        HIDDEN => {
+            let node = *suspects.robbed.get_or_insert(suspects.factory);
+            Fault::HiddenEntries { node }
         }
         "lying-tower" => {
             if suspects.lies {

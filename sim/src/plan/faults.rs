@@ -97,6 +97,8 @@ pub enum Fault {
     SecondCopy { node: usize, for_ms: u64 },
     /// Somebody with a factory's log key shows half of the members another tree.
     Equivocation { node: usize },
+    /// Somebody with a factory's log key signs a digest beyond its ledger, and shows its entries to nobody.
+    HiddenEntries { node: usize },
     /// A tower cosigns whatever it is shown, and says that it holds it.
     LyingTower { node: usize },
     /// Messages of the past are sent again, to anybody.
@@ -144,7 +146,7 @@ pub enum Fault {
 pub const ON_DISK: [&str; 3] = ["torn-write", "lying-sync", "bit-rot"];
 
 /// Every fault by name with what it is, in the order of the catalogue.
-pub const NAMES: [(&str, &str); 34] = [
+pub const NAMES: [(&str, &str); 35] = [
     ("partition", "two groups of nodes do not hear each other"),
     ("one-way", "one direction of a link is dead"),
     ("flapping", "a link comes and goes"),
@@ -203,6 +205,10 @@ pub const NAMES: [(&str, &str); 34] = [
     ),
     ("bit-rot", "a bit of a file flips (store sqlite)"),
     ("rotate", "an operator rotates the keys of a node"),
+    (
+        "hidden-entries",
+        "a stolen log key signs a digest whose entries nobody shows",
+    ),
 ];
 
 impl Fault {
@@ -232,6 +238,7 @@ impl Fault {
             Self::LostDisk { .. } => "lost-disk",
             Self::SecondCopy { .. } => "second-copy",
             Self::Equivocation { .. } => "equivocation",
+            Self::HiddenEntries { .. } => "hidden-entries",
             Self::LyingTower { .. } => "lying-tower",
             Self::Replay { .. } => "replay",
             Self::Flood { .. } => "flood",
@@ -276,6 +283,7 @@ impl Fault {
             | Self::Rotate { node }
             | Self::SecondCopy { node, .. }
             | Self::Equivocation { node }
+            | Self::HiddenEntries { node }
             | Self::LyingTower { node }
             | Self::VersionSkew { node }
             | Self::TornWrite { node, .. }

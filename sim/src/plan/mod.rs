@@ -28,6 +28,9 @@ pub struct Plan {
     pub store: Store,
     /// What callers do.
     pub workload: Workload,
+    /// How often nodes do what they do without a reason, as their operators configured it.
+    #[serde(default, skip_serializing_if = "Pace::is_usual")]
+    pub pace: Pace,
     /// How long faults may happen, in simulated seconds.
     pub seconds: u64,
     /// Within how many simulated seconds after the last fault everything must be well again.
@@ -151,6 +154,59 @@ impl Topology {
     }
 }
 
+/// How often nodes do what they do without a reason: settings of the engine and its runtime, as the product has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Pace {
+    /// When a ledger that rests is acknowledged again: the engine's `reack_us`.
+    pub reack_seconds: u64,
+    /// `window.interval_seconds`: when a ledger gets an entry with what its node saw.
+    pub window_seconds: u64,
+    /// `clock.probe_interval_ms`: when a peer's clock is probed.
+    pub probe_ms: u64,
+}
+
+impl Pace {
+    /// A digest a day: nothing is acknowledged again, and no window closed, before that.
+    pub const DAILY: Self = Self {
+        reack_seconds: 86_400,
+        window_seconds: 86_400,
+        probe_ms: 16_000,
+    };
+
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether a node could be configured so.
+    fn check(&self) -> Result<(), PlanError> {
+        let settings = [
+            ("reack_seconds", self.reack_seconds, 45..=86_400),
+            ("window_seconds", self.window_seconds, 1..=86_400),
+            ("probe_ms", self.probe_ms, 100..=600_000),
+        ];
+        let wrong = settings.into_iter().find(|(_, is, may)| !may.contains(is));
+        match wrong {
+            None => Ok(()),
+            Some((name, is, may)) => Err(PlanError::Wrong(format!(
+                "{name} is {is}; it may be {} to {}",
+                may.start(),
+                may.end()
+            ))),
+        }
+    }
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            reack_seconds: 45,
+            window_seconds: 3_600,
+            probe_ms: 16_000,
+        }
+    }
+}
+
 /// What callers do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -256,6 +312,7 @@ impl Plan {
                 ));
             }
         }
+        self.pace.check()?;
         if self.seconds.saturating_add(self.converge_seconds) > MAX_SECONDS {
             return wrong("more than ten years".to_owned());
         }

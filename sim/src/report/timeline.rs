@@ -50,6 +50,7 @@ fn lasts_ms(fault: &Fault) -> u64 {
         | Fault::LostDisk { .. }
         | Fault::Rotate { .. }
         | Fault::Equivocation { .. }
+        | Fault::HiddenEntries { .. }
         | Fault::LyingTower { .. }
         | Fault::BitRot { .. }
         | Fault::VersionSkew { .. } => 0,
@@ -78,6 +79,7 @@ fn sort(fault: &Fault) -> &'static str {
         | Fault::Eclipse { .. } => "net",
         Fault::ClockDrift { .. } | Fault::ClockStep { .. } | Fault::Pause { .. } => "clock",
         Fault::Equivocation { .. }
+        | Fault::HiddenEntries { .. }
         | Fault::LyingTower { .. }
         | Fault::Replay { .. }
         | Fault::Flood { .. }

@@ -61,8 +61,7 @@ fn told(world: &mut World, at: usize, origin: usize) -> Option<Told> {
         });
     }
     let name = &world.founded.member(origin).name;
-    let mirrors = world.nodes[at].mirrors();
-    let (_, mirror) = mirrors.into_iter().find(|(origin, _)| origin == name)?;
+    let mirror = world.nodes[at].mirror(name)?;
     let (size, note) = mirror.exportable()?;
     Some(Told {
         place: mirror.place,

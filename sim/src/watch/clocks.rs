@@ -5,15 +5,16 @@ use crate::world::World;
 use belfry_protocol::clock::Interval;
 
 /// After a clock was set by less than what probes cannot tell, samples from before and after it fit together until the old
-/// ones left the window: 64 of them, 24 s apart at most; in microseconds.
-const SETTLED_US: u64 = 64 * 24_000_000;
+/// ones left the window: so many of them, one and a half pauses apart at most.
+const SAMPLES: u64 = 64;
 
 /// Looks at all intervals of one node.
 pub(super) fn look(world: &mut World, at: usize, offsets: &[(usize, Interval)]) {
     let now_us = world.now_us;
+    let settled_us = SAMPLES * world.plan.pace.probe_ms * 1_500;
     let settled = |world: &World, node: usize| {
         let changed_us = world.watch.clock_changed_us[node];
-        changed_us == 0 || now_us > changed_us + SETTLED_US
+        changed_us == 0 || now_us > changed_us + settled_us
     };
     if !settled(world, at) || world.nodes[at].asleep_us.is_some() {
         return;

@@ -11,13 +11,14 @@ pub(crate) fn look(world: &mut World) {
     world.watch.time(world.now_us);
     let mut appending = 0;
     for at in 0..world.nodes.len() {
-        let Some(engine) = &world.nodes[at].engine else {
+        let node = &world.nodes[at];
+        let Some(engine) = &node.engine else {
             continue;
         };
         if !engine.may_append() {
             appending += 1;
         }
-        let offsets = engine.clock_offsets();
+        let offsets = engine.clock_offsets(node.clock.now(world.now_us));
         clocks::look(world, at, &offsets);
         bounds::lists(world, at);
     }
@@ -58,6 +59,8 @@ pub(crate) fn is_well(world: &mut World) -> Result<(), String> {
         };
         if world.watch.stolen.contains_key(&at) {
             proven(world, &statuses, at)?;
+        } else if world.watch.hidden.contains_key(&at) {
+            told_apart(world, &statuses, at)?;
         } else if world.founded.member(at).factory {
             acknowledged(world, &statuses, at, status)?;
         }
@@ -75,6 +78,36 @@ fn proven(world: &World, statuses: &[Option<Status>], origin: usize) -> Result<(
         if !status.forks.iter().any(|fork| fork.accused == *name) {
             return Err(format!(
                 "{} holds no proof of the fork of {name}",
+                world.nodes[at].name
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// R5: a digest whose entries nobody shows is withheld at every honest tower. It is called a fork only where the ledger grew
+/// over it, and then everybody holds the proof.
+fn told_apart(world: &World, statuses: &[Option<Status>], origin: usize) -> Result<(), String> {
+    let name = &world.nodes[origin].name;
+    let accuses = |status: &Status| status.forks.iter().any(|fork| fork.accused == *name);
+    let smallest = world.watch.hidden[&origin].keys().next().copied();
+    let newest = world.watch.newest_digest(origin).map(|(size, _)| size);
+    // Of two serials of one log no proof speaks.
+    let grown = newest >= smallest && world.nodes[origin].from_sizes.len() == 1;
+    if grown || statuses.iter().flatten().any(accuses) {
+        return proven(world, statuses, origin);
+    }
+    for (at, status) in statuses.iter().enumerate() {
+        let watches = world.founded.member(at).tower && at != origin && is_honest(world, at);
+        let Some(status) = status.as_ref().filter(|_| watches) else {
+            continue;
+        };
+        let mirror = status.mirrors.iter().find(|mirror| mirror.origin == *name);
+        let state = mirror.map_or("not there", |mirror| mirror.state);
+        // Of keys that were exchanged meanwhile that says as much: nobody acks it, and a human knows.
+        if !matches!(state, "withheld" | "key-range") {
+            return Err(format!(
+                "{} was shown a digest of {name} whose entries nobody shows, and its mirror is {state}",
                 world.nodes[at].name
             ));
         }

@@ -82,6 +82,8 @@ pub(crate) struct Watch {
     digests: Vec<BTreeMap<u64, (Hash, u64)>>,
     /// Digests that thieves signed, by ledger and size.
     pub(crate) stolen: BTreeMap<usize, BTreeMap<u64, Vec<Stolen>>>,
+    /// Digests that thieves signed and whose entries they show to nobody: their sizes and roots, by ledger.
+    pub(crate) hidden: BTreeMap<usize, BTreeMap<u64, Hash>>,
     acked: BTreeMap<(usize, u32, String), Acked>,
     owes: Vec<owes::Owes>,
     /// Guarded requests that were answered, by who answered: a replay may not be.
@@ -118,6 +120,7 @@ impl Watch {
             reached: BTreeMap::new(),
             digests: vec![BTreeMap::new(); count],
             stolen: BTreeMap::new(),
+            hidden: BTreeMap::new(),
             acked: BTreeMap::new(),
             owes: vec![owes::Owes::default(); count],
             answered: BTreeSet::new(),

@@ -125,6 +125,14 @@ fn acks(world: &mut World, at: usize, bytes: &[u8]) {
         let all = by_size.get(&digest.size)?;
         all.iter().find(|one| one.root == digest.root).copied()
     });
+    let hidden = world.watch.hidden.get(&origin);
+    if hidden.and_then(|hidden| hidden.get(&digest.size)) == Some(&digest.root) {
+        let what = format!(
+            "it acked size {} of {}, whose entries nobody has",
+            digest.size, digest.origin
+        );
+        return world.watch.fail("S6", Some(at), what);
+    }
     if !is_true && stolen.is_none() && is_honest(world, origin) {
         let what = format!(
             "it acked size {} of {}, which nobody signed",
@@ -180,9 +188,8 @@ fn acks(world: &mut World, at: usize, bytes: &[u8]) {
 
 /// Entries of a ledger that a node's directory holds.
 fn held(world: &mut World, at: usize, origin: &str) -> u64 {
-    let all = world.nodes[at].mirrors();
-    let mirror = all.into_iter().find(|(name, _)| name == origin);
-    mirror.map_or(0, |(_, mirror)| mirror.base.end().max(mirror.end.end()))
+    let mirror = world.nodes[at].mirror(origin);
+    mirror.map_or(0, |mirror| mirror.base.end().max(mirror.end.end()))
 }
 
 /// S1: a guarded request is answered at most once by one node, also after it was started again.

@@ -16,8 +16,6 @@ const LOBBY_US: u64 = 5_000_000;
 const BURST: u64 = 4;
 /// Pause between the probes of a burst, in microseconds.
 const BURST_US: u64 = 100_000;
-/// Pause between two probes after that, in microseconds; half of it more or less.
-const PROBE_US: u64 = 16_000_000;
 
 impl World {
     /// Two nodes dial each other, one of them first.
@@ -228,14 +226,16 @@ impl World {
             return;
         }
         if again {
-            let jitter_us = self.mischief.below(PROBE_US);
+            // Half of it more or less.
+            let probe_us = self.plan.pace.probe_ms * 1_000;
+            let jitter_us = self.mischief.below(probe_us);
             let next = Event::Probe {
                 from,
                 to,
                 connection,
                 again,
             };
-            self.after(PROBE_US / 2 + jitter_us, next);
+            self.after(probe_us / 2 + jitter_us, next);
         }
         let reachable = !self.net.is_blocked(from, to) && !self.net.is_blocked(to, from);
         let awake = |at: usize| self.nodes[at].asleep_us.is_none();

@@ -177,7 +177,7 @@ impl World {
             max: Version::V1_0,
         };
         let mut nodes: Vec<Node> = (0..founded.count())
-            .map(|at| Node::new(at, &founded, plan.seed, vec![speaks]))
+            .map(|at| Node::new(at, &founded, plan, vec![speaks]))
             .collect();
         on_disk::mount(plan, &mut nodes)?;
         let count = nodes.len();

@@ -35,9 +35,15 @@ impl World {
         if !current || node.asleep_us.is_some() {
             return;
         }
-        if self.now_us >= node.ledger_tick_us {
+        // A tick of the ledger forgets idempotency keys, and does nothing where there are none.
+        let ticks = self.now_us >= node.ledger_tick_us;
+        let calm = node.is_idle() && node.drive.is_none() && !node.store.remembers_appends();
+        let rests = self.how.rest && calm && node.rests(self.now_us);
+        if ticks {
             node.ledger_tick_us = self.now_us + LEDGER_TICK_US;
-            node.inbox.push(Input::Ledger(ledger::Input::Tick));
+            if !rests {
+                node.inbox.push(Input::Ledger(ledger::Input::Tick));
+            }
         }
         let preparing = node.engine().is_some_and(|one| one.is_preparing());
         let pause_us = if preparing {
@@ -47,8 +53,9 @@ impl World {
         };
         // Whatever arrives wakes the runtime too, and its pause begins anew.
         let due_us = node.stepped_us + pause_us;
-        if node.is_idle() && (due_us <= self.now_us || !node.inbox.is_empty()) {
-            if self.how.rest && node.rests(self.now_us) {
+        let due = due_us <= self.now_us || ticks || !node.inbox.is_empty();
+        if node.is_idle() && due {
+            if rests {
                 // As if the step had been taken, which does nothing.
                 node.stepped_us = self.now_us;
                 self.counted.rested += 1;

@@ -199,7 +199,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
                     mirror.prepared_by.clear();
                 }
             }
-            mirror.store(self.own.tx, name)?;
+            self.keep_mirror(name, &mirror)?;
         }
         self.ack_if_held(origin, name)
     }
@@ -309,7 +309,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
             time_seconds,
             note,
         });
-        mirror.store(self.own.tx, name)
+        self.keep_mirror(name, &mirror)
     }
 }
 

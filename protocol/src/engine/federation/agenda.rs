@@ -3,11 +3,13 @@
 //! named here is late by [`LONGEST_REST_US`] at most.
 
 use super::factory::Phase;
-use super::{Engine, Settings, Volatile, certificates, clock, digests, forks, heads, window};
+use super::{Engine, Settings, Volatile, certificates, clock, forks, heads, window};
 
-/// No rest is longer, in microseconds: the wall clock is looked at once a second, because a step of it says nothing by
-/// itself (R8), and days end by it (R12).
-pub const LONGEST_REST_US: u64 = 1_000_000;
+/// No rest is longer, in microseconds. A wall clock that is set says nothing by itself (R8): whoever knows of it steps at
+/// once, and nobody is later than this.
+pub const LONGEST_REST_US: u64 = 10_000_000;
+/// Days end by the wall clock (R12), in microseconds.
+const DAY_US: i64 = 86_400_000_000;
 
 /// The earliest of some times.
 struct Due(u64);
@@ -27,13 +29,16 @@ impl Engine {
     #[must_use]
     pub fn next_due_us(&self) -> Option<u64> {
         let (settings, v) = (&self.settings, &self.volatile);
-        let now_us = v.clock.last()?.mono_us;
+        let now = v.clock.last()?;
+        let now_us = now.mono_us;
         let starts = v.steps == 0 || v.failed || v.say_hello || v.certificates_owed;
         if starts || !v.factory.rests() || !v.tower_rests(settings) || !v.forks.rest() {
             return None;
         }
         let mut due = Due(now_us.saturating_add(LONGEST_REST_US));
         due.at(v.clock.next_due_us(now_us).unwrap_or(u64::MAX));
+        let day_ends_us = DAY_US - now.wall.micros().rem_euclid(DAY_US);
+        due.at(now_us.saturating_add(day_ends_us.unsigned_abs()));
         if v.quiet_until_us > now_us {
             due.at(v.quiet_until_us);
         }
@@ -83,7 +88,7 @@ impl Volatile {
                 return None;
             }
             let rests = self.acked >= size && self.factory.refused_by(tower).is_none();
-            due.at(at_us.saturating_add(digests::pause_us(rests)));
+            due.at(at_us.saturating_add(settings.digest_pause_us(rests)));
         }
         Some(due.0)
     }

@@ -4,7 +4,7 @@
 use super::io::{Promise, PromiseBytes, Topic};
 use super::messages::{note, note_frame};
 use super::window::Side;
-use super::{Bad, MemberIx, Stop, Turn, What};
+use super::{Bad, MemberIx, Settings, Stop, Turn, What};
 use crate::checkpoint::Checkpoint;
 use crate::engine::ledger::{self, Head};
 use crate::engine::store::{Record, StoreError, Transaction};
@@ -13,12 +13,16 @@ use crate::wire::v1::Kind;
 
 /// Pause before a digest that is unanswered or was refused is sent again, in microseconds.
 const AGAIN_US: u64 = 1_000_000;
-/// An acknowledged digest that is this old is acked again, in microseconds.
-const REACK_US: u64 = 45_000_000;
 
-/// How long a tower that got the newest digest is left alone: longer if that rests, acknowledged and not refused.
-pub(super) fn pause_us(rests: bool) -> u64 {
-    if rests { REACK_US } else { AGAIN_US }
+impl Settings {
+    /// How long a tower that got the newest digest is left alone: longer if that rests, acknowledged and not refused.
+    pub(super) fn digest_pause_us(&self, rests: bool) -> u64 {
+        if rests {
+            self.reack_us.max(AGAIN_US)
+        } else {
+            AGAIN_US
+        }
+    }
 }
 
 impl<T: Transaction> Turn<'_, '_, T> {
@@ -66,7 +70,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
             };
             // One that refused it catches up: asked again soon, it acks, and `status` shows no old refusal.
             let rests = acked && self.v.factory.refused_by(tower).is_none();
-            let pause = pause_us(rests);
+            let pause = self.settings.digest_pause_us(rests);
             let due = match self.v.factory.digests.get(&tower) {
                 Some((sent, at)) => *sent < size || now >= at.saturating_add(pause),
                 None => true,

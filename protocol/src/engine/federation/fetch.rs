@@ -221,7 +221,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
             self.good(origin, seen, digest.root);
             self.verified(origin, seen, digest.root);
         }
-        mirror.store(self.own.tx, name)?;
+        self.keep_mirror(name, &mirror)?;
         self.ack_if_held(origin, name)?;
         Ok(())
     }

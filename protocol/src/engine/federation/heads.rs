@@ -18,10 +18,14 @@ impl<T: Transaction> Turn<'_, '_, T> {
     pub(super) fn tell_heads(&mut self) -> Result<(), StoreError> {
         let now = self.now_us();
         let is_tower = self.settings.members.is_tower(self.settings.me);
-        if !is_tower || now < self.v.tower.heads_us.saturating_add(INTERVAL_US) {
+        let tower = &mut self.v.tower;
+        if !is_tower || now < tower.heads_us.saturating_add(INTERVAL_US) {
             return Ok(());
         }
-        self.v.tower.heads_us = now;
+        tower.heads_us = now;
+        if std::mem::replace(&mut tower.heads_told, true) {
+            return Ok(());
+        }
         let mut notes = Vec::new();
         let mut bytes = 0;
         for (origin, mirror) in Mirror::all(self.own.tx)? {
@@ -40,6 +44,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
             };
             if bytes > MAX_HEADS_BYTES || notes.len() >= crate::wire::v1::MAX_MEMBERS {
                 // The rest is told with the next ones.
+                self.v.tower.heads_told = false;
                 break;
             }
             self.v.tower.heads.insert(origin, said);

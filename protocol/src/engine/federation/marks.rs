@@ -72,6 +72,8 @@ pub(super) struct Tower {
     pub(super) serial_asked_us: Option<u64>,
     /// When heads were told last, and what they said.
     pub(super) heads_us: u64,
+    /// Nothing was acked since that was not told.
+    pub(super) heads_told: bool,
     pub(super) heads: BTreeMap<String, (u64, u64)>,
 }
 
@@ -468,7 +470,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
             // A repeated ack that we do not remember: its time counts all the same.
             if let Some(ack) = mirror.acked.as_mut().filter(|_| time_seconds > last) {
                 ack.time_seconds = time_seconds;
-                mirror.store(self.own.tx, &name)?;
+                self.keep_mirror(&name, &mirror)?;
                 self.alarm(Alarm::TowerRolledBack { origin: name });
             }
         } else {
@@ -483,7 +485,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
                 time_seconds: time_seconds.max(last),
                 note: only.to_string(),
             });
-            mirror.store(self.own.tx, &name)?;
+            self.keep_mirror(&name, &mirror)?;
         }
         Ok(())
     }

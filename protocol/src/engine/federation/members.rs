@@ -5,7 +5,7 @@ use crate::cert::{Certificate, certificate_hash, key_for_size, verify_chain};
 use crate::manifest::{Federation, Quorum};
 use crate::note::{SignedNote, VerifierKey};
 use crate::wire::MemberId;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Index of a member in the manifest.
 pub type MemberIx = usize;
@@ -15,6 +15,11 @@ pub type MemberIx = usize;
 pub struct Members {
     federation: Federation,
     known: Vec<Known>,
+    /// See [`Members::generation`]: asked for with every message, as are the positions below.
+    generation: usize,
+    names: BTreeMap<String, MemberIx>,
+    peers: BTreeMap<String, MemberIx>,
+    ids: BTreeMap<MemberId, MemberIx>,
 }
 
 #[derive(Clone, Debug)]
@@ -30,9 +35,15 @@ impl Members {
     /// The members of `federation`; no chain is known yet.
     #[must_use]
     pub fn new(federation: Federation) -> Self {
-        let known = federation
-            .manifest()
-            .members
+        let members = &federation.manifest().members;
+        let (mut names, mut peers, mut ids) =
+            <(BTreeMap<_, _>, BTreeMap<_, _>, BTreeMap<_, _>)>::default();
+        for (at, member) in members.iter().enumerate() {
+            names.entry(member.name.clone()).or_insert(at);
+            peers.entry(member.peer.clone()).or_insert(at);
+            ids.entry(MemberId::of(&member.identity)).or_insert(at);
+        }
+        let known = members
             .iter()
             .map(|member| Known {
                 id: MemberId::of(&member.identity),
@@ -41,7 +52,14 @@ impl Members {
                 revoked: BTreeSet::new(),
             })
             .collect();
-        Self { federation, known }
+        Self {
+            federation,
+            known,
+            generation: 0,
+            names,
+            peers,
+            ids,
+        }
     }
 
     /// The federation.
@@ -59,19 +77,19 @@ impl Members {
     /// The member with this transport id.
     #[must_use]
     pub fn by_peer(&self, peer: &str) -> Option<MemberIx> {
-        self.federation.by_peer(peer).map(|(index, _)| index)
+        self.peers.get(peer).copied()
     }
 
     /// The member with this name.
     #[must_use]
     pub fn by_name(&self, name: &str) -> Option<MemberIx> {
-        self.federation.member(name).map(|(index, _)| index)
+        self.names.get(name).copied()
     }
 
     /// The member with this fingerprint.
     #[must_use]
     pub fn by_id(&self, id: MemberId) -> Option<MemberIx> {
-        self.known.iter().position(|known| known.id == id)
+        self.ids.get(&id).copied()
     }
 
     /// A member's fingerprint.
@@ -137,6 +155,7 @@ impl Members {
             Ok(chain) if extends && leads_through => {
                 self.known[member].notes = notes.to_vec();
                 self.known[member].chain = chain;
+                self.count_known();
                 true
             }
             _ => false,
@@ -146,6 +165,7 @@ impl Members {
     /// From now on nothing new is taken under a serial of this member. What was taken stands.
     pub fn revoke(&mut self, member: MemberIx, serial: u64) {
         self.known[member].revoked.insert(serial);
+        self.count_known();
     }
 
     /// Whether a serial of this member was revoked.
@@ -196,10 +216,13 @@ impl Members {
     /// How many certificates and revocations are known in all: grows with everything that is learned.
     #[must_use]
     pub fn generation(&self) -> usize {
+        self.generation
+    }
+
+    fn count_known(&mut self) {
         let sizes = self.known.iter();
-        sizes
-            .map(|known| known.chain.len() + known.revoked.len())
-            .sum()
+        let sizes = sizes.map(|known| known.chain.len() + known.revoked.len());
+        self.generation = sizes.sum();
     }
 
     /// The key that signs a member's digest of `size` entries.

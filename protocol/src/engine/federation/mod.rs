@@ -102,7 +102,13 @@ pub struct Settings {
     pub agent: String,
     /// How often a `window` entry is appended (R13), in microseconds; `None`: never.
     pub window_us: Option<u64>,
+    /// How often an acknowledged digest of a ledger that rests is acknowledged again, in microseconds: [`REACK_US`] unless an
+    /// operator wants it otherwise. Receipts then say so much later that the ledger was seen whole.
+    pub reack_us: u64,
 }
+
+/// How often an acknowledged digest is acknowledged again, if nobody says otherwise, in microseconds.
+pub const REACK_US: u64 = 45_000_000;
 
 /// The state machine. What it keeps between steps is what is on its way: everything else is in the store.
 pub struct Engine {
@@ -119,7 +125,7 @@ struct Volatile {
     factory: Factory,
     tower: marks::Tower,
     fetches: BTreeMap<String, fetch::Fetch>,
-    /// A message came since it was last found that no ledger lacks entries here.
+    /// A mirror's record was written since it was last found that no ledger lacks entries here.
     may_lack: bool,
     /// Rows of the ledgers that lack nothing here, as they were when that was found: read again, they say the same. Bounded by
     /// the manifest's members.
@@ -380,15 +386,11 @@ impl Engine {
         self.volatile.clock.may_ack()
     }
 
-    /// How far the clocks of measured members are ahead of the own one, as of the last step: what `status` shows of them.
+    /// How far the clocks of measured members are ahead of the own one at that time, which the own clocks show now.
     #[must_use]
-    pub fn clock_offsets(&self) -> Vec<(MemberIx, Interval)> {
-        let clock = &self.volatile.clock;
-        let Some(now) = clock.last() else {
-            return Vec::new();
-        };
-        let offsets = clock.windows();
-        let offsets = offsets.filter_map(|(member, window)| Some((member, window.offset(now)?)));
+    pub fn clock_offsets(&self, now: Now) -> Vec<(MemberIx, Interval)> {
+        let windows = self.volatile.clock.windows();
+        let offsets = windows.filter_map(|(member, window)| Some((member, window.offset(now)?)));
         offsets.collect()
     }
 

@@ -138,7 +138,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
             return Ok(());
         }
         raise_promise(&mut mirror, incarnation, &opened.envelope);
-        mirror.store(self.own.tx, &origin)?;
+        self.keep_mirror(&origin, &mirror)?;
         let tail = mirror.unsigned_tail();
         let answer = Recovered {
             origin: query.origin.clone(),

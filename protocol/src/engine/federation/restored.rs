@@ -88,7 +88,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
             for (_, name) in &watched {
                 let mut mirror = Mirror::load_or_new(self.own.tx, name)?;
                 mirror.restore = MirrorRestore::CatchingUp;
-                mirror.store(self.own.tx, name)?;
+                self.keep_mirror(name, &mirror)?;
             }
             self.nonce_floor_is_due()?;
             self.settings.disk.restore = Restore::Begun;
@@ -313,7 +313,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         } else {
             MirrorRestore::FirstAck
         };
-        mirror.store(self.own.tx, name)?;
+        self.keep_mirror(name, &mirror)?;
         if mirror.base.end() == mirror.seen_size() {
             self.verified(origin, mirror.base.end(), mirror.base.root());
         }
@@ -358,7 +358,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
                 number: 0,
                 instance: [0; 16],
             };
-            mirror.store(self.own.tx, name)?;
+            self.keep_mirror(name, &mirror)?;
             self.v.tower.tails.insert(origin, tail.clone());
         }
         if self.v.fetches.get(name).is_some_and(|fetch| fetch.waiting) {
@@ -409,7 +409,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
             mirror.prepared_by = tail.prepare;
             self.v.tower.tails.remove(&origin);
         }
-        mirror.store(self.own.tx, name)?;
+        self.keep_mirror(name, mirror)?;
         Ok(Some(()))
     }
 
@@ -469,7 +469,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         let mut mirror = Mirror::load_or_new(self.own.tx, &digest.origin)?;
         if mirror.restore == MirrorRestore::FirstAck {
             mirror.restore = MirrorRestore::Done;
-            mirror.store(self.own.tx, &digest.origin)?;
+            self.keep_mirror(&digest.origin, &mirror)?;
             self.v.tower.verified.remove(&origin);
         }
         Ok(())

@@ -73,6 +73,13 @@ impl<T: Transaction> Turn<'_, '_, T> {
         Ok(())
     }
 
+    /// Writes the record of a mirrored ledger. Only that changes which entries are missing, and what there is to tell.
+    pub(super) fn keep_mirror(&mut self, origin: &str, mirror: &Mirror) -> Result<(), StoreError> {
+        self.v.may_lack = true;
+        self.v.tower.heads_told = false;
+        mirror.store(self.own.tx, origin)
+    }
+
     /// Answers with a refusal.
     pub(super) fn refuse(&mut self, to: MemberIx, id: u64, origin: &str, refusal: Refusal) {
         // What no honest member says; the others are the daily business of two nodes that know different things.
@@ -208,7 +215,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         mirror.tail = incarnation;
         mirror.prepared_by = envelope.to_vec();
         raise_promise(&mut mirror, incarnation, envelope);
-        mirror.store(self.own.tx, &origin)?;
+        self.keep_mirror(&origin, &mirror)?;
         Ok(Ok(self.prepared(&origin, &mirror)))
     }
 

@@ -78,11 +78,6 @@ impl<T: Transaction> Turn<'_, '_, T> {
             _ => None,
         };
         let sender = refusals::sender(self.v, &input);
-        // Only what somebody says of a ledger changes which entries are missing.
-        self.v.may_lack |= !matches!(
-            input,
-            Input::Tick | Input::ClockSample { .. } | Input::PeerUp { .. } | Input::PeerDown { .. }
-        );
         match self.take_message(input) {
             Ok(()) => self.own.tx.keep_savepoint(),
             Err(Stop::Bad(Bad(why))) => {

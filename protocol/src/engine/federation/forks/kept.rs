@@ -263,7 +263,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         let name = self.settings.members.name(origin).to_owned();
         let mut mirror = Mirror::load_or_new(self.own.tx, &name)?;
         mirror.conflict = true;
-        mirror.store(self.own.tx, &name)
+        self.keep_mirror(&name, &mirror)
     }
 
     pub(super) fn store_owed(&mut self) -> Result<(), StoreError> {

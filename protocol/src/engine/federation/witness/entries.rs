@@ -70,7 +70,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
             if let Err(answer) = self.keep_packages(upload, &target, &mut mirror)? {
                 return Ok(answer);
             }
-            mirror.store(self.own.tx, &head.origin)?;
+            self.keep_mirror(&head.origin, &mirror)?;
         }
         let next = mirror.base.end();
         if next >= target.size && (upload.ends || head.start == head.end) {
@@ -283,7 +283,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
             time_seconds,
             note: note.to_string(),
         });
-        mirror.store(self.own.tx, origin)?;
+        self.keep_mirror(origin, &mirror)?;
         Ok(Answer::Cosigned(lines))
     }
 

@@ -195,7 +195,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
                 time_seconds,
                 note: kept.to_string(),
             });
-            mirror.store(self.own.tx, name)?;
+            self.keep_mirror(name, &mirror)?;
         } else {
             let record = Witnessed {
                 size: digest.size,
