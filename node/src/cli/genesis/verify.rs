@@ -77,8 +77,9 @@ fn all_right(jobs: &[Job]) -> bool {
             .chunks(share)
             .map(|part| scope.spawn(|| part.iter().all(Job::is_right)))
             .collect();
-        let right = parts.into_iter().map(|part| part.join().unwrap_or(false));
-        right.fold(true, |all, one| all && one)
+        // The scope waits for all of them.
+        let mut right = parts.into_iter().map(|part| part.join().unwrap_or(false));
+        right.all(|right| right)
     })
 }
 
