@@ -27,6 +27,7 @@ fn plan(faults: Vec<(u64, Fault)>) -> Plan {
     Plan {
         version: VERSION,
         store: Default::default(),
+        pace: Default::default(),
         seed: 11,
         topology: topology(),
         workload: Workload {

@@ -18,6 +18,7 @@ fn plan(nodes: usize, seconds: u64) -> Plan {
     Plan {
         version: VERSION,
         store: Default::default(),
+        pace: Default::default(),
         seed: 20,
         topology: Topology {
             factories: 2,

@@ -12,6 +12,7 @@ fn plan(seed: u64, towers: usize, seconds: u64, faults: Vec<Timed>) -> Plan {
     Plan {
         version: VERSION,
         store: Default::default(),
+        pace: Default::default(),
         seed,
         topology: Topology {
             factories: 1,
