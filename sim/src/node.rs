@@ -204,6 +204,7 @@ impl Node {
             agent: AGENT.to_owned(),
             window_us: Some(self.pace.window_seconds * 1_000_000),
             reack_us: self.pace.reack_seconds * 1_000_000,
+            ask_us: self.pace.ask_seconds * 1_000_000,
         };
         let engine = Engine::new(Ledger::new(config, keys.log), settings);
         self.engine = Some(Box::new(engine));

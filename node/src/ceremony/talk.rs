@@ -5,7 +5,9 @@ use super::task::{Task, now_seconds};
 use crate::exit::Failure;
 use crate::net::{InboundId, NetEvent, PeerId, Protocol};
 use belfry_protocol::genesis::ceremony::{Document, Input, Refused};
+use belfry_protocol::manifest::Manifest;
 use belfry_protocol::wire::found::{FoundAnswer, FoundReason, FoundRequest};
+use std::collections::BTreeSet;
 
 impl Task {
     pub(super) fn event(&mut self, event: NetEvent) -> Result<(), Failure> {
@@ -133,33 +135,63 @@ impl Task {
         })
     }
 
-    /// Documents from a friend.
+    /// Documents from a friend. Identities cost nothing, and before epoch 0 a manifest is whatever its own members say it is: only
+    /// manifests of people who came with tickets are looked at.
     fn documents(&mut self, documents: Vec<Vec<u8>>) -> Result<(), Failure> {
         if self.active.is_some() {
             return Ok(());
         }
-        let mut read = Vec::new();
+        let (mut manifests, mut rest) = (Vec::new(), Vec::new());
         for bytes in documents {
             match Document::parse(&bytes) {
-                Ok(document) if self.may_propose(&document) => read.push((document, bytes)),
-                Ok(_) => self.exchange.forget(&bytes),
+                Ok(document @ Document::Proposal(_)) => manifests.push((document, bytes)),
+                Ok(document) => rest.push((document, bytes)),
                 Err(why) => {
                     tracing::debug!(%why, "a document cannot be read");
                     self.exchange.forget(&bytes);
                 }
             }
         }
+        // What is about a manifest makes sense after it.
+        self.judged(manifests)?;
+        rest.sort_by_key(|(document, _)| match document {
+            Document::Proposal(_) | Document::Certificate(_) => 0,
+            Document::Vote(_) => 1,
+            Document::Link(_) => 2,
+            Document::Evidence(_) => 3,
+        });
+        self.judged(rest)
+    }
+
+    /// Takes those that are by and about people of this draft.
+    fn judged(&mut self, documents: Vec<(Document, Vec<u8>)>) -> Result<(), Failure> {
+        let people = self.people()?;
+        let of_this_draft = |(document, _): &(Document, Vec<u8>)| {
+            let listed = |manifest: &Manifest| {
+                let mut members = manifest.members.iter();
+                members.all(|member| people.contains(&member.identity.to_string()))
+            };
+            match document {
+                Document::Proposal(proposal) => {
+                    let by = proposal.manifest().member(proposal.proposer());
+                    by.is_some_and(|(_, by)| people.contains(&by.identity.to_string()))
+                }
+                Document::Certificate(certificate) => listed(&certificate.manifest),
+                Document::Link(link) => listed(link.manifest()),
+                Document::Vote(_) | Document::Evidence(_) => true,
+            }
+        };
+        // Who is unknown now may be known when more has come: it is not forgotten.
+        let (read, strange): (Vec<_>, Vec<_>) = documents.into_iter().partition(of_this_draft);
+        if !strange.is_empty() {
+            tracing::debug!(
+                count = strange.len(),
+                "documents of people who are not in this draft"
+            );
+        }
         if read.is_empty() {
             return Ok(());
         }
-        // A vote makes sense after its manifest.
-        read.sort_by_key(|(document, _)| match document {
-            Document::Link(_) => 0,
-            Document::Certificate(_) => 1,
-            Document::Proposal(_) => 2,
-            Document::Vote(_) => 3,
-            Document::Evidence(_) => 4,
-        });
         let inputs = read
             .iter()
             .map(|(document, _)| Input::Document(Box::new(document.clone())));
@@ -169,10 +201,7 @@ impl Task {
             match why {
                 // It may make sense when more has come.
                 Refused::Unknown(_) | Refused::TooFar { .. } | Refused::TooMany { .. } => {
-                    later.push(at)
-                }
-                Refused::NotListed(_) if matches!(read[at].0, Document::Link(_)) => {
-                    self.left_out(&why)
+                    later.push(at);
                 }
                 _ => tracing::info!(%why, "a document was not taken"),
             }
@@ -186,48 +215,27 @@ impl Task {
         Ok(())
     }
 
-    /// The others founded without this node.
-    fn left_out(&mut self, why: &Refused) {
-        let text = format!("the others founded without this node: {why}");
-        if self.welcome != Err(text.clone()) {
-            tracing::error!(%text, "left out");
-        }
-        self.welcome = Err(text);
-    }
-
-    /// New manifests come from whoever has a card here, from whoever invited this node, and from those whom these two list: identities
-    /// cost nothing, and each may propose some.
-    fn may_propose(&self, document: &Document) -> bool {
-        let Document::Proposal(proposal) = document else {
-            return true;
-        };
-        let by = proposal.proposer();
-        let host = self.draft.ticket().ok().flatten();
-        let host = host
-            .as_ref()
-            .map_or(self.me.name.as_str(), |ticket| ticket.proposer.name());
-        let signer = proposal
-            .manifest()
-            .member(by)
-            .map(|(_, member)| &member.identity);
+    /// Identity keys of this draft: this node's, its host's, those with cards here, and those whom a manifest of the host's lists.
+    fn people(&self) -> Result<BTreeSet<String>, Failure> {
+        let mut people = BTreeSet::from([self.me.identity.to_string()]);
         let cards = guests::cards(&self.draft);
-        let has_card = cards
-            .iter()
-            .any(|card| Some(&card.member.identity) == signer);
-        if by == host || has_card || Some(&self.me.identity) == signer {
-            return true;
-        }
-        let Ok(ceremony) = self.desk.ceremony() else {
-            return false;
+        people.extend(cards.iter().map(|card| card.member.identity.to_string()));
+        let host = match self.draft.ticket()? {
+            Some(ticket) => ticket.proposer,
+            None => self.me.identity.clone(),
         };
-        ceremony.documents().iter().any(|known| match known {
-            Document::Proposal(known) if known.proposer() == host => known
-                .manifest()
-                .members
-                .iter()
-                .any(|member| Some(&member.identity) == signer),
-            _ => false,
-        })
+        people.insert(host.to_string());
+        for document in self.desk.ceremony()?.documents() {
+            let Document::Proposal(proposal) = document else {
+                continue;
+            };
+            let members = &proposal.manifest().members;
+            let by = members.iter().find(|one| one.name == proposal.proposer());
+            if by.is_some_and(|by| by.identity == host) {
+                people.extend(members.iter().map(|one| one.identity.to_string()));
+            }
+        }
+        Ok(people)
     }
 
     fn response(&mut self, peer: PeerId, bytes: &[u8]) -> Result<(), Failure> {

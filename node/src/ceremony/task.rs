@@ -229,8 +229,8 @@ impl Task {
             self.card = Some(self.own_card(&card.to_text())?);
         }
         self.take(vec![Input::Resume])?;
-        if self.active.is_none() {
-            self.active = self.desk.active()?;
+        if let (None, Some(link)) = (&self.active, self.desk.active()?) {
+            self.ended_with(link);
         }
         self.refresh()
     }
@@ -260,12 +260,27 @@ impl Task {
             );
         }
         if let Some(link) = outcome.activated.take() {
-            tracing::info!(federation = %link.manifest().hash(), "the federation is founded");
-            self.active = Some(link);
+            self.ended_with(link);
         }
         self.refresh()?;
         self.exchange.push(&outcome.send);
         Ok(outcome)
+    }
+
+    /// The vote is over: with this node, or without it.
+    fn ended_with(&mut self, link: Link) {
+        let id = link.manifest().hash();
+        let mut members = link.manifest().members.iter();
+        if members.any(|member| member.identity == self.me.identity) {
+            tracing::info!(federation = %id, "the federation is founded");
+            self.active = Some(link);
+            return;
+        }
+        let text = format!(
+            "the others founded federation {id} without this node; it can join them by an amendment later"
+        );
+        tracing::error!(%text, "left out");
+        self.welcome = Err(text);
     }
 
     /// What this node has, and whom it knows, follow from the votes.

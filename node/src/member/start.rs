@@ -8,7 +8,7 @@ use crate::startup::check_not_older_than_tiles;
 use crate::store::{Placed, Reader, Store};
 use belfry_protocol::engine::federation::disk::{OwnDisk, Restore};
 use belfry_protocol::engine::federation::members::Members;
-use belfry_protocol::engine::federation::{REACK_US, Settings};
+use belfry_protocol::engine::federation::{ASK_US, REACK_US, Settings};
 use belfry_protocol::engine::keys::OwnKeys;
 use belfry_protocol::engine::ledger::start::Incarnation;
 use belfry_protocol::engine::store::Transaction;
@@ -81,6 +81,7 @@ pub fn settings(
         agent: concat!("belfry/", env!("CARGO_PKG_VERSION")).to_owned(),
         window_us: None,
         reack_us: REACK_US,
+        ask_us: ASK_US,
     })
 }
 

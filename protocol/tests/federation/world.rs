@@ -6,7 +6,7 @@ use belfry_protocol::engine::RequestId;
 use belfry_protocol::engine::federation::disk::OwnDisk;
 use belfry_protocol::engine::federation::members::Members;
 use belfry_protocol::engine::federation::{
-    Alarm, Engine, Free, Input, Promise, REACK_US, Settings, serve,
+    ASK_US, Alarm, Engine, Free, Input, Promise, REACK_US, Settings, serve,
 };
 use belfry_protocol::engine::ledger::{self, Ledger, start};
 use belfry_protocol::engine::mem::MemStore;
@@ -201,6 +201,7 @@ impl World {
             agent: "test".to_owned(),
             window_us: self.windows.every_us,
             reack_us: REACK_US,
+            ask_us: ASK_US,
         };
         node.engine = Some(Engine::new(Ledger::new(config, keys.log), settings));
         for other in 0..self.nodes.len() {

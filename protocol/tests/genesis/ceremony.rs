@@ -1,9 +1,8 @@
 //! Single rules of R14, each where it bites: what a member refuses and why, and what leaves it when.
 
-use crate::chain::publish;
 use crate::fixture::{
-    CREATED, LINEAGE, Shared, amendment, federation, founding, member, name, person, proposal,
-    settings, signed, vote,
+    CREATED, LINEAGE, Shared, amendment, federation, founding, member, name, person, settings,
+    signed, vote,
 };
 use crate::one::{One, sends, two};
 use belfry_protocol::genesis::ceremony::{Document, Input, Promise, Refused, Settings, status};
@@ -362,28 +361,6 @@ fn a_joiner_accepts_once_and_for_all_rounds() {
     for by in [1, 2, 3] {
         assert_eq!(without.say(by, &next, 1, Saying::Approve).unwrap(), []);
     }
-}
-
-/// Before epoch 0 everybody can make a manifest of the lineage and all that makes it active: of their own keys.
-#[test]
-fn a_founding_of_others_is_none_of_this_nodes_business() {
-    let mut one = One::founding();
-    let mine = founding(&[0, 1, 2, 3], 0);
-    one.propose(1, &mine, 1);
-    let others = founding(&[4, 5, 6, 7], 0);
-    let election = Election::founding(LINEAGE);
-    let made = publish(&election, &others, &[4, 5, 6, 7], &[4, 5, 6, 7]);
-    let certificate = Box::new(made.certificate.clone());
-    for document in [
-        Document::Link(Box::new(Link::Voted(made))),
-        Document::Certificate(certificate),
-        Document::Proposal(Box::new(proposal(4, &election, &others, 2))),
-    ] {
-        let refused = one.hear(document).unwrap_err();
-        assert!(matches!(refused, Refused::NotListed(_)), "{refused}");
-    }
-    // It opens no lock, and the vote goes on.
-    assert!(one.approve(&mine, 1).is_ok());
 }
 
 /// No digest of a joiner's is acked before it is a member: its approval waits for none, and nobody could give it back.

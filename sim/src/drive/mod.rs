@@ -204,6 +204,7 @@ impl Drive {
         let settings = Settings {
             window_us: Some(boot.pace.window_seconds * 1_000_000),
             reack_us: boot.pace.reack_seconds * 1_000_000,
+            ask_us: boot.pace.ask_seconds * 1_000_000,
             versions: boot.versions,
             agent: AGENT.to_owned(),
             ..member::settings(&mut store, &disk, start)?

@@ -160,6 +160,8 @@ impl Topology {
 pub struct Pace {
     /// When a ledger that rests is acknowledged again: the engine's `reack_us`.
     pub reack_seconds: u64,
+    /// When each member is asked for certificates, revocations and fork proofs that gossip did not bring: the engine's `ask_us`.
+    pub ask_seconds: u64,
     /// `window.interval_seconds`: when a ledger gets an entry with what its node saw.
     pub window_seconds: u64,
     /// `clock.probe_interval_ms`: when a peer's clock is probed.
@@ -167,9 +169,10 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// A digest a day: nothing is acknowledged again, and no window closed, before that.
+    /// A digest a day: nothing is acknowledged again, and no window closed, before that; and members ask each other every ten minutes instead of every one.
     pub const DAILY: Self = Self {
         reack_seconds: 86_400,
+        ask_seconds: 600,
         window_seconds: 86_400,
         probe_ms: 16_000,
     };
@@ -182,6 +185,7 @@ impl Pace {
     fn check(&self) -> Result<(), PlanError> {
         let settings = [
             ("reack_seconds", self.reack_seconds, 45..=86_400),
+            ("ask_seconds", self.ask_seconds, 1..=86_400),
             ("window_seconds", self.window_seconds, 1..=86_400),
             ("probe_ms", self.probe_ms, 100..=600_000),
         ];
@@ -201,6 +205,7 @@ impl Default for Pace {
     fn default() -> Self {
         Self {
             reack_seconds: 45,
+            ask_seconds: 60,
             window_seconds: 3_600,
             probe_ms: 16_000,
         }

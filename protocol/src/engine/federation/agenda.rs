@@ -3,7 +3,7 @@
 //! named here is late by [`LONGEST_REST_US`] at most.
 
 use super::factory::Phase;
-use super::{Engine, Settings, Volatile, certificates, clock, forks, heads, window};
+use super::{Engine, Settings, Volatile, clock, heads, window};
 
 /// No rest is longer, in microseconds. A wall clock that is set says nothing by itself (R8): whoever knows of it steps at
 /// once, and nobody is later than this.
@@ -44,8 +44,8 @@ impl Engine {
         }
         due.at(v.windows.next_due_us(settings, now_us)?);
         for peer in v.peers.values().filter(|peer| peer.admitted) {
-            due.at(peer.certificates_us? + certificates::AGAIN_US);
-            due.at(peer.forks_us? + forks::tell::AGAIN_US);
+            due.at(peer.certificates_us?.saturating_add(settings.ask_us));
+            due.at(peer.forks_us?.saturating_add(settings.ask_us));
         }
         if settings.members.is_tower(settings.me) {
             due.at(v.tower.heads_us.saturating_add(heads::INTERVAL_US));

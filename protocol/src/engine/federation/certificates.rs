@@ -10,8 +10,6 @@ use crate::note::SignedNote;
 use crate::wire::codec::{self, Bytes, List, Text};
 use crate::wire::v1::{ChainLength, ChainOf, Chains, Kind, KnownChains};
 
-/// Pause between two questions to one member, in microseconds.
-pub(super) const AGAIN_US: u64 = 60_000_000;
 /// Bytes of chains in one answer at most; the rest is asked for later.
 const MAX_ANSWER_BYTES: usize = 512 << 10;
 /// Longest chain that is gossiped: gossip carries 64 KiB.
@@ -44,7 +42,8 @@ impl<T: Transaction> Turn<'_, '_, T> {
     /// Asks every member for longer chains than those known here.
     pub(super) fn ask_for_certificates(&mut self) {
         let now = self.now_us();
-        for (peer, member) in self.v.due(now, AGAIN_US, |peer| &mut peer.certificates_us) {
+        let pause = self.settings.ask_us;
+        for (peer, member) in self.v.due(now, pause, |peer| &mut peer.certificates_us) {
             let members = &self.settings.members;
             let lengths = (0..members.count()).filter_map(|one| {
                 Some(ChainLength {

@@ -105,10 +105,16 @@ pub struct Settings {
     /// How often an acknowledged digest of a ledger that rests is acknowledged again, in microseconds: [`REACK_US`] unless an
     /// operator wants it otherwise. Receipts then say so much later that the ledger was seen whole.
     pub reack_us: u64,
+    /// How often each member is asked for certificates, revocations and fork proofs that gossip did not bring, in microseconds:
+    /// [`ASK_US`] unless an operator wants it otherwise.
+    pub ask_us: u64,
 }
 
 /// How often an acknowledged digest is acknowledged again, if nobody says otherwise, in microseconds.
 pub const REACK_US: u64 = 45_000_000;
+
+/// How often members are asked for what gossip did not bring, if nobody says otherwise, in microseconds.
+pub const ASK_US: u64 = 60_000_000;
 
 /// The state machine. What it keeps between steps is what is on its way: everything else is in the store.
 pub struct Engine {

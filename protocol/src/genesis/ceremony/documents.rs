@@ -55,20 +55,9 @@ impl<C: Check, T: Transaction> Step<'_, C, T> {
         Ok(election.check_subject(subject)?)
     }
 
-    /// Before epoch 0 a manifest is whatever its own members say it is: one that does not list this node is none of its business.
-    fn concerns_me(&self, manifest: &Manifest) -> Result<(), Refused> {
-        let me = &self.c.settings.identity;
-        let listed = manifest.members.iter().any(|member| member.identity == *me);
-        match self.c.chain.is_some() || listed {
-            true => Ok(()),
-            false => Err(Refused::NotListed(short(&manifest.hash()))),
-        }
-    }
-
     fn proposal(&mut self, proposal: Proposal) -> Result<(), Stop> {
         let subject = proposal.statement().subject;
         self.is_now(&subject)?;
-        self.concerns_me(proposal.manifest())?;
         let c = &mut *self.c;
         let election = election(c.chain.as_ref(), &c.settings).ok_or(Refused::NoElection)?;
         // Copies come from everybody: a known one costs nothing.
@@ -155,7 +144,6 @@ impl<C: Check, T: Transaction> Step<'_, C, T> {
     fn certificate(&mut self, certificate: VoteCertificate) -> Result<(), Stop> {
         let hash = certificate.manifest.hash();
         let epoch = certificate.manifest.epoch;
-        self.concerns_me(&certificate.manifest)?;
         let c = &mut *self.c;
         let election = election(c.chain.as_ref(), &c.settings).ok_or(Refused::NoElection)?;
         if epoch != election.epoch() {
@@ -207,7 +195,6 @@ impl<C: Check, T: Transaction> Step<'_, C, T> {
 
     fn link(&mut self, link: Link) -> Result<(), Stop> {
         let epoch = link.manifest().epoch;
-        self.concerns_me(link.manifest())?;
         let c = &mut *self.c;
         let election = election(c.chain.as_ref(), &c.settings).ok_or(Refused::NoElection)?;
         if epoch != election.epoch() {

@@ -207,11 +207,6 @@ pub enum Refused {
     /// The manifest is not known here.
     #[error("no proposal of manifest {0} is known here; fetch it first")]
     Unknown(String),
-    /// Before epoch 0: a manifest of others.
-    #[error(
-        "manifest {0} does not list this node: it neither votes on it nor joins by it; if the others found without it, it can join them by an amendment later"
-    )]
-    NotListed(String),
     /// This node has no say.
     #[error("{0:?} is neither a member that votes nor joins by this manifest")]
     NoSay(String),

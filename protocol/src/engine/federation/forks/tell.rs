@@ -12,8 +12,6 @@ use crate::wire::codec::{self, Bytes, List, Text};
 use crate::wire::v1::{self, Kind, KnownForks, MAX_FORKS, Signer};
 use std::collections::BTreeSet;
 
-/// Pause between two questions to one member, in microseconds.
-pub(in super::super) const AGAIN_US: u64 = 60_000_000;
 /// Bytes of proofs in one answer at most, unless the first is longer: a body holds 1 MiB. The rest is asked for later.
 const MAX_ANSWER_BYTES: usize = 512 << 10;
 /// Longest proof that an entry holds: with its quoting it fits an entry of 65,535 bytes.
@@ -44,7 +42,8 @@ impl<T: Transaction> Turn<'_, '_, T> {
     /// Asks every member against whom it has a proof that is not here.
     pub(in super::super) fn ask_for_forks(&mut self) {
         let now = self.now_us();
-        for (peer, member) in self.v.due(now, AGAIN_US, |peer| &mut peer.forks_us) {
+        let pause = self.settings.ask_us;
+        for (peer, member) in self.v.due(now, pause, |peer| &mut peer.forks_us) {
             let accused = self.v.forks.kept.keys().filter_map(|accused| {
                 let name = self.settings.members.name(accused.member).to_owned();
                 Some(v1::Accused {
