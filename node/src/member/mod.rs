@@ -24,6 +24,8 @@ mod network;
 mod renew;
 #[cfg(feature = "net")]
 mod repeats;
+#[cfg(feature = "net")]
+mod roster;
 #[cfg(test)]
 #[cfg(feature = "net")]
 pub(crate) mod testing;
@@ -71,6 +73,14 @@ pub fn federation(layout: &Layout) -> Result<Option<Federation>, Failure> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// All epochs of the federation of a data directory, oldest first; none if it has none.
+///
+/// # Errors
+/// As [`federation`].
+pub fn epochs(layout: &Layout) -> Result<Vec<Federation>, Failure> {
+    Ok(federation(layout)?.into_iter().collect())
 }
 
 fn founded(layout: &Layout, manifest: &[u8]) -> Result<Federation, Failure> {

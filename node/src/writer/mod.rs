@@ -18,6 +18,7 @@ use belfry_protocol::engine::store::{Place, Record, Transaction};
 use belfry_protocol::entry::Batch;
 use belfry_protocol::entry::json::Json;
 use belfry_protocol::fork::ForkProof;
+use belfry_protocol::manifest::Federation;
 use belfry_protocol::tlog::tile::TILE_WIDTH;
 use queue::{Queue, queue};
 use std::collections::BTreeMap;
@@ -124,6 +125,9 @@ pub struct Standing {
 /// Called once with how far a member is, on the writer thread: it must not block.
 type StatusReply = Box<dyn FnOnce(Option<federation::Status>) + Send>;
 
+/// Called once with whether the epoch follows the newest, on the writer thread: it must not block.
+type Amended = Box<dyn FnOnce(bool) + Send>;
+
 pub use witness::{WitnessReply, WitnessRequest};
 
 /// Where a member's messages go. Called on the writer thread: it must not block.
@@ -162,6 +166,8 @@ enum Command {
     Renew(Renew),
     /// Something of the runtime's own on the same store; see [`Writer::between`].
     Between(Between),
+    /// An epoch is in force; see [`Writer::amend`].
+    Amend(Box<Federation>, Amended),
     /// The flusher has something to say; see [`Work::apply_flush`].
     Wake,
     Close,
@@ -414,6 +420,24 @@ impl Writer {
         let run: Between = Box::new(move |store| drop(done.send(work(store))));
         // A writer that ended drops it, and with it the sender.
         let _ = self.queue.send(Command::Between(run));
+        wait.recv()
+            .map_err(|_| Failure::Stopped("the writer thread ended".to_owned()))
+    }
+
+    /// From now on this epoch is in force, too: its manifest was verified along the chain. Nothing is interrupted; until the ledgers
+    /// have their joint digests, the towers of both epochs count. Says whether it follows the newest: if not, nothing changed.
+    /// Blocks while the queue is full.
+    ///
+    /// # Errors
+    /// [`Failure::Stopped`], when the writer ended.
+    pub fn amend(&self, next: Federation) -> Result<bool, Failure> {
+        let (answer, wait) = sync_channel(1);
+        let reply: Amended = Box::new(move |follows| {
+            // Whoever asked may have gone.
+            let _gone = answer.send(follows);
+        });
+        // A writer that ended drops it, and with it the sender.
+        let _ = self.queue.send(Command::Amend(Box::new(next), reply));
         wait.recv()
             .map_err(|_| Failure::Stopped("the writer thread ended".to_owned()))
     }

@@ -190,7 +190,7 @@ impl World {
             backup_retention_us: 0,
         };
         let known = self.epochs[..node.epochs.max(1)].to_vec();
-        let mut tx = node.store.begin();
+        let tx = node.store.begin();
         let members = Members::through(epochs::needed(&tx, known, &name).unwrap()).unwrap();
         tx.commit().unwrap();
         let settings = Settings {

@@ -223,6 +223,12 @@ impl Members {
         &self.lines[member].identity
     }
 
+    /// A member as the newest manifest that names it lists it.
+    #[must_use]
+    pub fn line(&self, member: MemberIx) -> &Member {
+        &self.lines[member]
+    }
+
     /// Whether a member keeps a ledger that towers mirror.
     #[must_use]
     pub fn is_factory(&self, member: MemberIx) -> bool {
@@ -260,6 +266,7 @@ impl Members {
     /// From this epoch on the ledger of `origin` is judged: a joint digest shows it.
     pub(super) fn settle(&mut self, origin: MemberIx, epoch: u64) {
         self.settled[origin] = self.settled[origin].max(epoch);
+        self.count_known();
     }
 
     /// Hash of an epoch's manifest, if it is one of those that are known.
@@ -357,7 +364,7 @@ impl Members {
         newest.filter(move |one| !self.is_revoked(member, one.serial))
     }
 
-    /// Grows with everything that is learned: certificates, revocations, epochs.
+    /// Grows with everything that is learned: certificates, revocations, epochs, and ledgers that came into them.
     #[must_use]
     pub fn generation(&self) -> usize {
         self.generation
@@ -367,8 +374,12 @@ impl Members {
         let sizes = self.known.iter();
         let sizes = sizes.map(|known| known.chain.len() + known.revoked.len());
         // An epoch may replace a chain by a shorter one.
-        let epochs = usize::try_from(self.epoch()).unwrap_or(usize::MAX);
-        self.generation = sizes.sum::<usize>().saturating_add(epochs << 32);
+        let epochs = self.settled.iter().copied().chain([self.epoch()]);
+        let epochs = epochs
+            .fold(0_u64, u64::saturating_add)
+            .saturating_mul(1 << 32);
+        let epochs = usize::try_from(epochs).unwrap_or(usize::MAX);
+        self.generation = sizes.sum::<usize>().saturating_add(epochs);
     }
 
     /// The key that signs a member's digest of `size` entries.
