@@ -75,6 +75,30 @@ pub fn federation(layout: &Layout) -> Result<Option<Federation>, Failure> {
     }
 }
 
+/// What made each epoch active, oldest first; `None` outside a federation. Read, not verified.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn links(layout: &Layout) -> Result<Option<Vec<chain::Link>>, Failure> {
+    let bytes = match std::fs::read(layout.genesis()) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let links = match bytes.ends_with(b"\n") {
+        true => chain::parse_chain(&bytes),
+        false => chain::Link::parse(&bytes).map(|link| vec![link]),
+    };
+    let links = links.map_err(|error| {
+        let path = layout.genesis();
+        Failure::new(
+            Code::VerificationFailed,
+            format!("{}: {error}", path.display()),
+        )
+    })?;
+    Ok(Some(links))
+}
+
 /// All epochs of the federation of a data directory, oldest first; none if it has none.
 ///
 /// # Errors
