@@ -11,9 +11,11 @@ use belfry_protocol::engine::federation::certificates::stored_chain;
 use belfry_protocol::engine::federation::epochs::JointRow;
 use belfry_protocol::engine::federation::revocations::RevocationRow;
 use belfry_protocol::engine::store::Table;
+use belfry_protocol::genesis::chain::Link;
 use belfry_protocol::genesis::history::{HistoryError, LedgerHistory, VerifiedHistory};
 use belfry_protocol::genesis::joint::{Activation, Judged};
 use belfry_protocol::genesis::{Remembering, Verifier};
+use belfry_protocol::manifest::Manifest;
 use belfry_protocol::note::SignedNote;
 use belfry_protocol::proof_file::TlogProof;
 use belfry_protocol::tlog::hash::{Hash, leaf_hash};
@@ -56,6 +58,14 @@ pub fn make(reader: &Reader, own: &str, origin: &str) -> Result<LedgerHistory, F
         let row = RevocationRow::decode(&row).filter(|row| row.acts_for(origin));
         revocations.extend(row.and_then(|row| row.note()));
     }
+    // Of a ledger that left and came back what was before says nothing.
+    let watched = |manifest: &Manifest| {
+        let member = manifest.member(origin);
+        member.is_some_and(|(_, member)| member.factory)
+    };
+    let mut manifests = links.iter().rev().map(Link::manifest);
+    let since = manifests.by_ref().take_while(|one| watched(one)).last();
+    let since = since.map_or(0, |manifest| manifest.epoch);
     let mut activations: Vec<Activation> = Vec::new();
     let mut before: Option<u64> = None;
     let rows = reader.rows(
@@ -68,6 +78,9 @@ pub fn make(reader: &Reader, own: &str, origin: &str) -> Result<LedgerHistory, F
             break;
         }
         let row = JointRow::decode(&row).ok_or_else(|| damaged(&"the row of a joint digest"))?;
+        if JointRow::of_key(&key).is_some_and(|(_, epoch)| epoch <= since) {
+            continue;
+        }
         // Not in that epoch yet.
         let Some(note) = row.joint() else { break };
         let view = reader.ledger(placed);

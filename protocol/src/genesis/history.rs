@@ -229,13 +229,20 @@ impl LedgerHistory {
             .next()
             .ok_or_else(|| HistoryError::NoLedger(self.origin.clone()))?;
         let began = first.manifest().epoch;
-        let mut history = History::new(&self.origin, began, self.policy(first)?);
+        let mut history = History::new(&self.origin, began, self.policy(first, true)?);
+        let mut judging = vec![first];
         for activation in &self.activations {
             let next = epochs.next().ok_or(HistoryError::TooMany)?;
-            let (epoch, policy) = (next.manifest().epoch, self.policy(next)?);
+            let (epoch, policy) = (next.manifest().epoch, self.policy(next, true)?);
+            judging.push(next);
             history
                 .activate(federation, next.manifest(), policy, activation)
                 .map_err(|problem| HistoryError::Joint { epoch, problem })?;
+        }
+        if !self.revocations.is_empty() {
+            for epoch in judging {
+                history.judge_by(epoch.manifest().epoch, self.policy(epoch, false)?);
+            }
         }
         Ok(VerifiedHistory { chain, history })
     }
@@ -245,12 +252,12 @@ impl LedgerHistory {
         Ok(federation.map_err(GenesisError::from)?)
     }
 
-    /// Whose receipts count in an epoch: all serials of each tower of that epoch, without those that were revoked.
-    fn policy(&self, epoch: &Federation) -> Result<Policy, HistoryError> {
+    /// Whose lines count in an epoch: all serials of each tower of that epoch, with those that were `revoked` or without.
+    fn policy(&self, epoch: &Federation, revoked: bool) -> Result<Policy, HistoryError> {
         let mut chains: BTreeMap<&str, Vec<Certificate>> = BTreeMap::new();
         let members = epoch.manifest().members.iter();
         for member in members.filter(|one| one.tower || one.name == self.origin) {
-            if let Some(chain) = self.chain_of(member) {
+            if let Some(chain) = self.chain_of(member, revoked) {
                 chains.insert(&member.name, chain);
             }
         }
@@ -269,7 +276,7 @@ impl LedgerHistory {
     }
 
     /// A member's certificates under its identity key of an epoch.
-    fn chain_of(&self, member: &Member) -> Option<Vec<Certificate>> {
+    fn chain_of(&self, member: &Member, revoked: bool) -> Option<Vec<Certificate>> {
         let by = |note: &SignedNote, key: &VerifierKey| {
             let mut lines = note.signatures().iter();
             lines.any(|line| line.name() == key.name() && line.key_id() == key.key_id())
@@ -280,7 +287,7 @@ impl LedgerHistory {
             .cloned()
             .collect();
         let mut chain = verify_chain(&member.identity, &notes).ok()?;
-        if member.name != self.origin {
+        if member.name != self.origin && !revoked {
             let revoked = self.revocations.iter();
             let revoked: Vec<u64> = revoked
                 .filter_map(|note| Revocation::open(note, &member.identity).ok())

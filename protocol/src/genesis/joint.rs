@@ -11,6 +11,7 @@ use crate::policy::{Policy, PolicyError, Standing};
 use crate::proof_file::TlogProof;
 use crate::tlog::hash::{Hash, leaf_hash};
 use crate::tlog::verify::{ProofError, consistency, inclusion};
+use std::collections::BTreeMap;
 use thiserror::Error;
 
 /// Kind of the entry that a joint digest covers.
@@ -103,6 +104,8 @@ pub struct History {
     origin: String,
     first_epoch: u64,
     policies: Vec<Policy>,
+    /// By epoch, those by which receipts are judged, if they are others.
+    judging: BTreeMap<u64, Policy>,
     joints: Vec<JointDigest>,
 }
 
@@ -159,8 +162,14 @@ impl History {
             origin: origin.to_owned(),
             first_epoch: epoch,
             policies: vec![policy],
+            judging: BTreeMap::new(),
             joints: Vec::new(),
         }
+    }
+
+    /// Receipts of an epoch are judged by this policy: one without keys that were revoked. What brought the ledger into an epoch stands.
+    pub fn judge_by(&mut self, epoch: u64, policy: Policy) {
+        self.judging.insert(epoch, policy);
     }
 
     /// The newest epoch that counts for this ledger.
@@ -223,6 +232,7 @@ impl History {
         self.check_origin(&claimed)?;
         let (epoch, joint) = self.judge_of(claimed.size);
         let (policy, epoch) = self.policy(epoch);
+        let policy = self.judging.get(&epoch).unwrap_or(policy);
         let (checkpoint, standing) = open(policy, note, epoch)?;
         if let Some(joint) = joint {
             let (a, b) = (&checkpoint, &joint.checkpoint);

@@ -25,6 +25,11 @@ pub enum AmendmentError {
     /// What never changes was changed.
     #[error("`{0}` never changes; found a new federation if it must")]
     Fixed(&'static str),
+    /// A ledger is its identity key's.
+    #[error(
+        "the identity key of {0:?} is replaced, and it keeps a ledger: what it signed before could not be told from what another          signs now; retire the ledger (`belfry ledger retire`) and let the node join again under another name"
+    )]
+    LedgerIdentity(String),
     /// It claims to be older than what it amends.
     #[error(
         "`created_seconds` lies before that of the manifest it amends; correct the clock of the proposer"
@@ -80,6 +85,15 @@ impl Manifest {
         }
         if next.federation != self.federation {
             return Err(AmendmentError::Fixed("federation"));
+        }
+        for before in &self.members {
+            let after = next.member(&before.name).map(|(_, after)| after);
+            let replaced = after.is_some_and(|after| {
+                after.identity != before.identity && (before.factory || after.factory)
+            });
+            if replaced {
+                return Err(AmendmentError::LedgerIdentity(before.name.clone()));
+            }
         }
         if next.created_seconds < self.created_seconds {
             return Err(AmendmentError::Created);

@@ -24,7 +24,7 @@ pub enum Goodbye {
     BadHello,
     /// 9: there is a connection already.
     DuplicateConnection,
-    /// 10: the two follow different epochs.
+    /// 10: the two are more than one epoch apart.
     OtherEpoch,
     /// 11: the other asked too often.
     RateLimited,
@@ -84,7 +84,7 @@ const TABLE: [(u16, Goodbye, &str); 12] = [
     (
         10,
         Goodbye::OtherEpoch,
-        "the manifests are of different epochs; fetch the newest manifest and connect again",
+        "the manifests are more than one epoch apart; fetch the newest manifest and connect again",
     ),
     (
         11,

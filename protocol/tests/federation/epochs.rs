@@ -269,25 +269,95 @@ fn two_epochs_at_once_are_both_joined() {
 #[test]
 fn a_factory_that_lost_its_disk_and_knows_the_old_epoch_only_signs_nothing() {
     let mut world = founded();
-    world.next_epoch(3, |next| next.members.push(line("t4.example", false, true)));
-    world.everybody_enters();
-    world.join("t4.example");
+    world.next_epoch(2, |next| {
+        let left = ["t2.example", "t3.example"];
+        next.members
+            .retain(|one| !left.contains(&one.name.as_str()));
+        for name in ["t4.example", "t5.example"] {
+            next.members.push(line(name, false, true));
+        }
+    });
+    // One who leaves has not heard of it, and answers as before.
+    for at in [0, 1, 2] {
+        world.enter(at);
+    }
+    for name in ["t4.example", "t5.example"] {
+        world.join(name);
+    }
     world.write(2);
-    assert_eq!(world.nodes[0].acked, 7);
-    world.kill(0);
+    assert_eq!(world.nodes[0].acked, 7, "{:?}", world.status(0));
     super::restored::lose(&mut world, 0);
     world.nodes[0].epochs = 1;
-    world.start(0);
-    world.run_ms(5_000);
-    assert_ne!(world.status(0).phase, "active", "{:?}", world.status(0));
-    // Once it is told, it goes on.
+    world.cut(0, 1);
+    for _ in 0..2 {
+        world.kill(0);
+        world.start(0);
+        world.run_ms(8_000);
+        world.append(0, "of the old epoch");
+        world.run_ms(1_000);
+        assert_ne!(world.status(0).phase, "active", "{:?}", world.status(0));
+    }
+    // Once it is told it asks the towers of the new epoch, too, and goes on.
     world.nodes[0].epochs = 2;
     let next = world.epochs[1].clone();
     assert!(world.nodes[0].engine.as_mut().unwrap().amend(next));
-    world.run_ms(5_000);
+    for _ in 0..5 {
+        world.heal();
+        world.run_ms(2_000);
+    }
     world.write(1);
     let size = world.size(0);
     assert_eq!(world.nodes[0].acked, size, "{:?}", world.status(0));
+    assert_eq!(world.joint(0, 1).unwrap().index, 4);
+    assert_eq!(world.status(0).judged_by, Some(1));
+    no_fork(&world);
+}
+
+#[test]
+fn who_joins_later_need_not_know_the_towers_of_all_epochs() {
+    let mut world = founded();
+    let replace = |world: &mut World, gone: &[&str], new: &str, k: u32| {
+        world.next_epoch(k, |next| {
+            next.members
+                .retain(|one| !gone.contains(&one.name.as_str()));
+            next.members.push(line(new, false, true));
+        });
+        world.everybody_enters();
+        world.join(new);
+        for _ in 0..3 {
+            world.run_ms(2_000);
+            world.heal();
+        }
+        world.write(1);
+        let size = world.size(0);
+        assert_eq!(world.nodes[0].acked, size, "{new}: {:?}", world.status(0));
+    };
+    replace(&mut world, &["t1.example"], "t4.example", 2);
+    replace(&mut world, &["t2.example"], "t5.example", 2);
+    replace(&mut world, &["t3.example"], "t6.example", 2);
+    for gone in [1, 2, 3] {
+        world.kill(gone);
+    }
+    replace(&mut world, &[], "t7.example", 3);
+    assert_eq!(world.status(0).judged_by, Some(4));
+    assert_eq!(world.status(7).mirrors[0].acked, world.size(0));
+    no_fork(&world);
+}
+
+#[test]
+fn what_a_step_that_failed_had_found_is_found_again() {
+    let mut world = founded();
+    world.next_epoch(3, |next| next.members.push(line("t4.example", false, true)));
+    world.everybody_enters();
+    world.join("t4.example");
+    world.write(1);
+    for at in 0..5 {
+        world.nodes[at].engine.as_mut().unwrap().forget();
+    }
+    world.run_ms(3_000);
+    world.write(1);
+    assert_eq!(world.status(0).judged_by, Some(1));
+    assert_eq!(world.nodes[0].acked, world.size(0), "{:?}", world.status(0));
     no_fork(&world);
 }
 

@@ -43,6 +43,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         // Set aside what no digest of this disk covers; what belongs to the adopted log comes back.
         open_end::truncate(self.own.tx, Place::OWN, base.size())?;
         self.own.tx.drop_idem_from(base.size())?;
+        self.drop_activations_from(base.size())?;
         let flushed = self.own.head.flushed;
         self.own.head = base;
         self.own.head.flushed = flushed;

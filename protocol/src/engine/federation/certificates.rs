@@ -6,6 +6,7 @@ use super::messages::{To, body, note_frame_of};
 use super::{MemberIx, Stop, Turn, What};
 use crate::engine::store::{StoreError, Table, Transaction};
 use crate::entry::json::Json;
+use crate::manifest::MAX_MEMBERS;
 use crate::note::SignedNote;
 use crate::wire::codec::{self, Bytes, List, Text};
 use crate::wire::v1::{ChainLength, ChainOf, Chains, Kind, KnownChains};
@@ -45,7 +46,9 @@ impl<T: Transaction> Turn<'_, '_, T> {
         let pause = self.settings.ask_us;
         for (peer, member) in self.v.due(now, pause, |peer| &mut peer.certificates_us) {
             let members = &self.settings.members;
-            let lengths = (0..members.count()).filter_map(|one| {
+            let me = self.settings.me;
+            let here = (0..members.count()).filter(|one| !members.has_departed(me, *one));
+            let lengths = here.take(MAX_MEMBERS).filter_map(|one| {
                 Some(ChainLength {
                     name: Text::new(members.name(one).to_owned())?,
                     known: u32::try_from(members.chain(one).len()).ok()?,

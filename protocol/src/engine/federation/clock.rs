@@ -102,6 +102,8 @@ impl Clock {
     /// What the members' clocks say of the own one.
     fn judge(&self, now: Now, settings: &Settings) -> Judgement {
         let offsets = self.windows();
+        // Whoever left has no say.
+        let offsets = offsets.filter(|(member, _)| settings.members.is_current(*member));
         let offsets = offsets.filter_map(|(member, window)| Some((member, window.offset(now)?)));
         let sources: Vec<_> = offsets.collect();
         judge(

@@ -64,7 +64,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         let me = self.settings.me;
         let acked = self.v.acked >= size;
         let towers: Vec<MemberIx> = self.settings.members.towers_of(me).collect();
-        let (mut frame, mut whole) = (None, None);
+        let mut frame = None;
         for tower in towers {
             let Some(peer) = self.connection(tower).map(str::to_owned) else {
                 continue;
@@ -79,9 +79,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
             if !due {
                 continue;
             }
-            let welcome = self.is_to_be_welcomed(tower);
-            let made = if welcome { &mut whole } else { &mut frame };
-            let bytes = match &*made {
+            let bytes = match &frame {
                 Some(bytes) => bytes,
                 None => {
                     let Some(note) = self.own.tx.digest(size)? else {
@@ -91,10 +89,10 @@ impl<T: Transaction> Turn<'_, '_, T> {
                         .map_err(|error| StoreError::Damaged(error.to_string()))?;
                     let origin = self.ledger.origin();
                     let lines = note.signatures().iter();
-                    let lines = lines.filter(|line| welcome || line.name() == origin);
+                    let lines = lines.filter(|line| line.name() == origin);
                     let only = SignedNote::new(note.text(), lines.cloned().collect())
                         .map_err(|error| StoreError::Damaged(error.to_string()))?;
-                    made.insert(note_frame(Kind::Digest, &only.to_string()))
+                    frame.insert(note_frame(Kind::Digest, &only.to_string()))
                 }
             };
             let bytes = PromiseBytes(bytes.clone());

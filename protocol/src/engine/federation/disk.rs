@@ -4,9 +4,13 @@
 use super::messages::{To, body};
 use super::{Bad, MemberIx, Stop, Turn};
 use crate::engine::store::{Record, StoreError, Table, Transaction};
+use crate::tlog::hash::Hash;
 use crate::wire::codec::{self, Bytes, Decode, Encode, List};
 use crate::wire::v1::{DiskRef, DiskSeen, Kind, MAX_EVIDENCE_BYTES, MAX_MEMBERS, Marks};
 use crate::wire::{Envelope, MemberId, to_member};
+
+/// Rows of disks that are looked at: of members, and of many that left.
+const MAX_DISKS: usize = 4_096;
 
 /// Replaced disks that are remembered of one tower: one that had more of them is a liar, and counts as one.
 const MAX_REPLACED: usize = 32;
@@ -186,17 +190,23 @@ impl<T: Transaction> Turn<'_, '_, T> {
     /// The disks of other towers as known here, with their own messages.
     pub(super) fn known_disks(&self) -> Result<Vec<DiskSeen>, StoreError> {
         let mut disks = Vec::new();
-        for (key, value) in self.own.tx.rows(Table::Disks, &[], MAX_MEMBERS)? {
+        // Rows of who left stay, and are nobody's concern.
+        let here = |id: Hash| {
+            let members = &self.settings.members;
+            let member = members.by_id(MemberId(id));
+            member.is_some_and(|one| !members.has_departed(self.settings.me, one))
+        };
+        for (key, value) in self.own.tx.rows(Table::Disks, &[], MAX_DISKS)? {
             let known: Result<Known, _> = codec::decode(&value);
             let (Ok(known), Ok(key)) = (known, <[u8; 32]>::try_from(key)) else {
                 return Err(StoreError::Damaged("the row of a disk".to_owned()));
             };
-            if known.by.as_slice().is_empty() {
+            if known.by.as_slice().is_empty() || !here(Hash(key)) || disks.len() >= MAX_MEMBERS {
                 continue;
             }
             disks.push(DiskSeen {
                 disk: DiskRef {
-                    member: MemberId(crate::tlog::hash::Hash(key)),
+                    member: MemberId(Hash(key)),
                     disk: known.current,
                 },
                 by: known.by,

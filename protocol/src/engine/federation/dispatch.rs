@@ -51,7 +51,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
                 What::Forks | What::Revocations => {}
                 What::Proof { question } => self.proof_came(question, None)?,
                 What::Prepare { .. } | What::Digest { .. } => {}
-                What::Joint { member } => self.v.epochs.disconnected(member),
+                What::Joint { .. } => {}
             }
             return Ok(());
         };
@@ -72,7 +72,12 @@ impl<T: Transaction> Turn<'_, '_, T> {
         match (what, kind) {
             (What::Prepare { member }, Kind::Prepared) => self.prepared_answered(member, payload),
             (What::Digest { member }, Kind::Acks) => self.acks_answered(member, payload),
-            (What::Joint { .. }, _) => Ok(()),
+            (What::Joint { member }, Kind::Acks) => {
+                self.v.epochs.telling.taken_by(member);
+                Ok(())
+            }
+            // It cannot judge it yet; it is shown it again.
+            (What::Joint { .. }, Kind::Refused) => Ok(()),
             (What::Recover { member }, Kind::Recovered) => self.recovered_answered(member, payload),
             (What::Marks { member }, Kind::Marked) => self.marks_answered(member, payload),
             (What::Marks { member }, Kind::Refused) => self.marks_refused(member, payload),

@@ -1,9 +1,8 @@
-//! How ledgers come into an epoch (R14): where each activates it, the joint digest that carries the quorums of both epochs on that
-//! entry, and what a tower that is new in an epoch waits for before its first ack. May not decide which epochs there are.
+//! Where ledgers activate epochs (R14): found in the own one and in mirrored ones, also of epochs that this node does not know yet,
+//! and kept for ever. May not decide which epochs there are, nor what an activation is worth: see [`super::joints`].
 
-use super::io::{Free, Promise, PromiseBytes};
-use super::messages::note_frame;
-use super::{MemberIx, Turn, What};
+use super::mirror::Mirror;
+use super::{MemberIx, Turn};
 use crate::checkpoint::Checkpoint;
 use crate::engine::store::{Place, StoreError, Table, Transaction};
 use crate::entry::json::Json;
@@ -15,17 +14,25 @@ use crate::tlog::bundle;
 use crate::tlog::hash::Hash;
 use crate::tlog::tile::TILE_WIDTH;
 use crate::wire::codec::{self, Bytes, Decode, Encode};
-use crate::wire::v1::{Kind, MAX_NOTE_BYTES};
+use crate::wire::v1::MAX_NOTE_BYTES;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Rows that are read at a start: all epochs of all members, and of some that left.
 const MAX_ROWS: usize = 1 << 17;
+
+/// Epochs beyond the newest known one that are remembered of others' ledgers: a liar could name any number.
+const MAX_AHEAD: u64 = 16;
+
+/// Kind of the entry that activates an epoch in a ledger.
+pub(super) const ACTIVE_KIND: &str = "genesis.active";
 
 /// How a ledger came into an epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct JointRow {
     /// Index of its `genesis.active` entry.
     pub index: u64,
+    /// The manifest that the entry names.
+    pub manifest: Hash,
     /// Whether a digest that covers the entry was shown with the quorum of the epoch before.
     pub welcome: bool,
     /// Size of the joint digest; 0 without one.
@@ -97,6 +104,9 @@ pub fn needed(
         }
         from = from.min(judged);
     }
+    // Whoever left starts as what it was last.
+    let named = epochs.iter().rev().find(|one| one.member(me).is_some());
+    from = from.min(named.map_or(from, |one| one.manifest().epoch));
     let needed = epochs.into_iter();
     Ok(needed.filter(|one| one.manifest().epoch >= from).collect())
 }
@@ -105,15 +115,15 @@ pub fn needed(
 #[derive(Default)]
 pub(super) struct Epochs {
     /// By ledger and epoch.
-    rows: BTreeMap<(MemberIx, u64), JointRow>,
+    pub(super) rows: BTreeMap<(MemberIx, u64), JointRow>,
     /// Not written yet. An input that is undone does not undo them.
-    unwritten: BTreeSet<(MemberIx, u64)>,
+    pub(super) unwritten: BTreeSet<(MemberIx, u64)>,
+    /// Mirrored ledgers that may activate something below this index, in entries that no digest covers yet.
+    hints: BTreeMap<MemberIx, u64>,
     /// Digests with the lines of several epochs whose entries are not held yet: the newest of each ledger.
-    shown: BTreeMap<MemberIx, SignedNote>,
-    /// Towers that were shown this ledger's newest joint digest on their present connection.
-    told: BTreeSet<MemberIx>,
-    /// An epoch that the own, adopted history activates and that this node does not know.
-    ahead: Option<u64>,
+    pub(super) shown: BTreeMap<MemberIx, SignedNote>,
+    /// What others were shown of the own ledger.
+    pub(super) telling: super::joints::Telling,
 }
 
 impl Epochs {
@@ -121,16 +131,12 @@ impl Epochs {
     pub(super) fn forget(&mut self) {
         *self = Self::default();
     }
-
-    /// A tower may not have got what it was shown.
-    pub(super) fn disconnected(&mut self, member: MemberIx) {
-        self.told.remove(&member);
-    }
 }
 
 impl<T: Transaction> Turn<'_, '_, T> {
-    /// At the first step after a start, or after an amendment: what was kept before.
+    /// At the first step after a start, and after an amendment: what was kept before.
     pub(super) fn load_epochs(&mut self) -> Result<(), StoreError> {
+        self.settings.members.unsettle();
         for (key, row) in self.own.tx.rows(Table::Joints, &[], MAX_ROWS)? {
             let damaged = || StoreError::Damaged("the row of a joint digest".to_owned());
             let (name, epoch) = JointRow::of_key(&key).ok_or_else(damaged)?;
@@ -143,16 +149,21 @@ impl<T: Transaction> Turn<'_, '_, T> {
             }
             self.v.epochs.rows.insert((origin, epoch), row);
         }
+        for (name, mirror) in Mirror::all(self.own.tx)? {
+            let Some(origin) = self.settings.members.by_name(&name) else {
+                continue;
+            };
+            if mirror.end.end() > mirror.base.end() {
+                self.v.epochs.hints.insert(origin, mirror.end.end());
+            }
+            let covered = mirror.flushed..mirror.base.end();
+            self.find_activations_in(origin, mirror.place, covered)?;
+        }
         Ok(())
     }
 
     /// Writes what was found in this step, outside of any input that may be undone.
     pub(super) fn keep_epochs(&mut self) -> Result<(), StoreError> {
-        if self.v.epochs.unwritten.is_empty() {
-            return Ok(());
-        }
-        // A joint digest may be the last thing that somebody who left was needed for.
-        self.part();
         for (origin, epoch) in std::mem::take(&mut self.v.epochs.unwritten) {
             if let Some(row) = self.v.epochs.rows.get(&(origin, epoch)) {
                 let key = JointRow::key(self.settings.members.name(origin), epoch);
@@ -163,89 +174,114 @@ impl<T: Transaction> Turn<'_, '_, T> {
         Ok(())
     }
 
-    /// Whether some ledger that concerns this node is on its way into an epoch.
-    fn is_changing(&self, origin: MemberIx) -> bool {
-        self.settings.members.judges_of(origin).nth(1).is_some()
+    /// How a ledger came into an epoch, if it activates the manifest that this node knows.
+    pub(super) fn activation(&self, origin: MemberIx, epoch: u64) -> Option<&JointRow> {
+        let known = self.settings.members.manifest_of(epoch)?;
+        let row = self.v.epochs.rows.get(&(origin, epoch))?;
+        (row.manifest == known).then_some(row)
     }
 
-    /// An entry of a ledger, at this index: whether it activates an epoch there.
-    fn activates(&mut self, origin: MemberIx, index: u64, entry: &[u8]) {
-        let Some(said) = activation_in(entry) else {
-            return;
-        };
+    /// An entry of a ledger activates an epoch; the first one counts.
+    fn activated(&mut self, origin: MemberIx, index: u64, said: &Said) {
         let members = &self.settings.members;
         let known = members.manifest_of(said.epoch);
-        if origin == self.settings.me && said.epoch > members.epoch() {
-            let ahead = self.v.epochs.ahead.unwrap_or(0);
-            self.v.epochs.ahead = Some(ahead.max(said.epoch));
-        }
-        let federation = members.federation().id();
-        let right = |hash: Hash| active_body(&federation, said.epoch, &hash) == said.body;
-        if known.is_none_or(|hash| !right(hash)) {
+        let too_far = said.epoch > members.epoch().saturating_add(MAX_AHEAD);
+        let right = active_body(&members.federation().id(), said.epoch, &said.manifest);
+        // The own ledger is believed: what it knows and this node does not stops it from signing.
+        if right != said.body
+            || known.is_some_and(|hash| hash != said.manifest)
+            || (too_far && origin != self.settings.me)
+        {
             return;
         }
         let place = (origin, said.epoch);
-        self.activated(place, index);
-    }
-
-    /// A ledger activates an epoch at this index; the first such entry counts.
-    fn activated(&mut self, place: (MemberIx, u64), index: u64) {
-        self.v.epochs.rows.entry(place).or_insert_with(|| JointRow {
+        let before = self.v.epochs.rows.get(&place);
+        if before.is_some_and(|row| row.size > 0 || row.manifest == said.manifest) {
+            return;
+        }
+        let row = JointRow {
             index,
+            manifest: said.manifest,
             welcome: false,
             size: 0,
             note: Bytes::default(),
-        });
+        };
+        self.v.epochs.rows.insert(place, row);
         self.v.epochs.unwritten.insert(place);
     }
 
-    /// This node's own ledger got an entry of a reserved kind.
+    /// This node's own ledger got an entry of that kind.
     pub(super) fn own_activation(&mut self, index: u64, body: &Json) {
-        let Some(said) = said(body) else { return };
-        let members = &self.settings.members;
-        let federation = members.federation().id();
-        let known = members.manifest_of(said.epoch);
-        // Of an epoch that is to take effect later it is remembered, too: `amend` brings the manifest.
-        if known.is_some_and(|hash| active_body(&federation, said.epoch, &hash) != said.body) {
-            return;
+        if let Some(said) = said(body) {
+            self.activated(self.settings.me, index, &said);
         }
-        self.activated((self.settings.me, said.epoch), index);
     }
 
     /// Entries of the own ledger that were taken over from towers, from this index on.
     pub(super) fn adopted_activations(&mut self, first: u64, entries: &[u8]) {
-        let me = self.settings.me;
         for (index, entry) in (first..).zip(bundle::entries(entries)) {
-            if let Ok(entry) = entry {
-                self.activates(me, index, entry);
+            if let Some(said) = entry.ok().and_then(activation_in) {
+                self.activated(self.settings.me, index, &said);
             }
         }
     }
 
-    /// Whether the own history is in an epoch that this node does not know: then it signs nothing.
-    pub(super) fn is_behind_itself(&self) -> bool {
-        let ahead = self.v.epochs.ahead;
-        ahead.is_some_and(|epoch| epoch > self.settings.members.epoch())
+    /// Entries of the own ledger from this index on are given up.
+    pub(super) fn drop_activations_from(&mut self, index: u64) -> Result<(), StoreError> {
+        let me = self.settings.me;
+        let rows = self.v.epochs.rows.range((me, 0)..=(me, u64::MAX));
+        let gone = rows.filter(|(_, row)| row.size == 0 && row.index >= index);
+        let gone: Vec<_> = gone.map(|(place, _)| *place).collect();
+        for place in gone {
+            self.v.epochs.rows.remove(&place);
+            self.v.epochs.unwritten.remove(&place);
+            let key = JointRow::key(self.settings.members.name(me), place.1);
+            self.own.tx.remove_row(Table::Joints, &key)?;
+        }
+        Ok(())
     }
 
-    /// Looks for activations in a part of a mirrored ledger that a digest covers now. Reads nothing unless one is awaited.
+    /// Whether the own history is in an epoch that this node does not know: then it signs nothing.
+    pub(super) fn is_behind_itself(&self) -> bool {
+        let me = self.settings.me;
+        let mut rows = self.v.epochs.rows.range((me, 0)..=(me, u64::MAX));
+        rows.next_back()
+            .is_some_and(|((_, epoch), _)| *epoch > self.settings.members.epoch())
+    }
+
+    /// Entries of a mirrored ledger came, up to `end`: they are looked at once a digest covers them, if one may be an activation.
+    pub(super) fn hint_at_activation(&mut self, origin: MemberIx, entries: &[u8], end: u64) {
+        if memchr::memmem::find(entries, IN_AN_ENTRY).is_some() {
+            let hint = self.v.epochs.hints.entry(origin).or_default();
+            *hint = (*hint).max(end);
+        }
+    }
+
+    /// Looks for activations in a part of a mirrored ledger that a digest covers now. Reads nothing unless one is awaited, or may be
+    /// there.
     pub(super) fn find_activations_in(
         &mut self,
         origin: MemberIx,
         place: Place,
         part: std::ops::Range<u64>,
     ) -> Result<(), StoreError> {
-        if part.is_empty() || !self.awaits_activation(origin) {
+        let hint = self.v.epochs.hints.get(&origin).copied();
+        if part.is_empty() || (hint.is_none() && !self.awaits_activation(origin)) {
             return Ok(());
         }
         let border = part.start - part.start % TILE_WIDTH;
         for run in self.own.tx.tail(place, border, part.end)? {
             for (index, entry) in (run.start..).zip(bundle::entries(&run.bundle)) {
-                match entry {
-                    Ok(entry) if part.contains(&index) => self.activates(origin, index, entry),
-                    _ => {}
+                if !part.contains(&index) {
+                    continue;
+                }
+                if let Some(said) = entry.ok().and_then(activation_in) {
+                    self.activated(origin, index, &said);
                 }
             }
+        }
+        if hint.is_some_and(|end| end <= part.end) {
+            self.v.epochs.hints.remove(&origin);
         }
         if let Some(note) = self.v.epochs.shown.get(&origin).cloned()
             && let Ok(digest) = Checkpoint::parse(note.text())
@@ -255,208 +291,33 @@ impl<T: Transaction> Turn<'_, '_, T> {
         Ok(())
     }
 
-    fn awaits_activation(&self, origin: MemberIx) -> bool {
+    pub(super) fn awaits_activation(&self, origin: MemberIx) -> bool {
         let mut judges = self.settings.members.judges_of(origin).skip(1);
-        judges.any(|judge| !self.v.epochs.rows.contains_key(&(origin, judge.epoch())))
-    }
-
-    /// At an amendment: what is held of all mirrored ledgers may activate it already.
-    pub(super) fn find_activations(&mut self) -> Result<(), StoreError> {
-        for (name, mirror) in super::mirror::Mirror::all(self.own.tx)? {
-            if let Some(origin) = self.settings.members.by_name(&name) {
-                let covered = mirror.flushed..mirror.base.end();
-                self.find_activations_in(origin, mirror.place, covered)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// A digest of a ledger with towers' lines: whether it carries the quorum of the epoch before an activation that it covers, and
-    /// that of the activated one as well.
-    pub(super) fn look_for_joint(
-        &mut self,
-        origin: MemberIx,
-        digest: &Checkpoint,
-        note: &SignedNote,
-    ) {
-        if !self.is_changing(origin) {
-            return;
-        }
-        let members = &self.settings.members;
-        let mirrors = |member: MemberIx| {
-            let mut keys = members.cosigners(member);
-            !self.v.forks.is_liar(member)
-                && keys.any(|one| self.checks.signature(&one.mirror, note).is_some())
-        };
-        let signed: BTreeSet<MemberIx> = members
-            .towers_of(origin)
-            .filter(|one| mirrors(*one))
-            .collect();
-        if signed.is_empty() {
-            return;
-        }
-        self.settle_by(origin, digest, note, &signed);
-        if self.awaits_activation(origin) {
-            self.v.epochs.shown.insert(origin, note.clone());
-        } else {
-            self.v.epochs.shown.remove(&origin);
-        }
-    }
-
-    /// Towers whose lines are on a digest, and right: how far that brings the ledger.
-    pub(super) fn settle_by(
-        &mut self,
-        origin: MemberIx,
-        digest: &Checkpoint,
-        note: &SignedNote,
-        signed: &BTreeSet<MemberIx>,
-    ) {
-        let judges: Vec<(u64, bool)> = self
-            .settings
-            .members
-            .judges_of(origin)
-            .map(|judge| (judge.epoch(), judge.is_quorum(|one| signed.contains(&one))))
-            .collect();
-        for pair in judges.windows(2) {
-            let [(_, before), (epoch, next)] = pair else {
-                continue;
-            };
-            let place = (origin, *epoch);
-            let Some(row) = self.v.epochs.rows.get_mut(&place) else {
-                return;
-            };
-            if !*before || row.index >= digest.size {
-                return;
-            }
-            if !row.welcome {
-                row.welcome = true;
-                self.v.epochs.unwritten.insert(place);
-                if origin == self.settings.me {
-                    // Who waits to be welcomed is shown it at once.
-                    self.v.factory.digests.clear();
-                }
-            }
-            let Some(bytes) = Bytes::new(note.to_string().into_bytes()).filter(|_| *next) else {
-                return;
-            };
-            row.size = digest.size;
-            row.note = bytes;
-            self.v.epochs.unwritten.insert(place);
-            self.v.epochs.told.clear();
-            self.settings.members.settle(origin, *epoch);
-        }
-    }
-
-    /// Whether this tower may acknowledge a ledger at all (R14): as a tower of the epoch that judges it, or after a digest was shown that
-    /// activates a later one with the quorum of the epoch before.
-    pub(super) fn is_welcome(&self, origin: MemberIx) -> bool {
-        let me = self.settings.me;
-        let mut judges = self.settings.members.judges_of(origin);
-        let first = judges.next();
-        if first.is_none_or(|judge| judge.counts(me)) {
-            return true;
-        }
-        let shown = |epoch: u64| {
-            let row = self.v.epochs.rows.get(&(origin, epoch));
-            row.is_some_and(|row| row.welcome)
-        };
-        judges.any(|judge| judge.counts(me) && shown(judge.epoch()))
-    }
-
-    /// Whether a digest of so many entries of the own ledger is held, or acknowledged, by as many towers as the epochs ask that judge
-    /// it: those whose activation it covers, and the one before them.
-    pub(super) fn is_enough(&self, size: u64, is: impl Fn(MemberIx) -> bool) -> bool {
-        let me = self.settings.me;
-        let covers = |epoch: u64| {
-            let row = self.v.epochs.rows.get(&(me, epoch));
-            row.is_some_and(|row| row.index < size)
-        };
-        let mut judges = self.settings.members.judges_of(me).peekable();
-        if judges.peek().is_none() {
-            return false;
-        }
-        judges
-            .enumerate()
-            .filter(|(at, judge)| *at == 0 || covers(judge.epoch()))
-            .all(|(_, judge)| judge.is_quorum(&is))
-    }
-
-    /// What a tower is shown of the own ledger beside its log's line: everything, if it is new in an epoch that the ledger comes into.
-    pub(super) fn is_to_be_welcomed(&self, tower: MemberIx) -> bool {
-        let mut judges = self.settings.members.judges_of(self.settings.me);
-        judges.next().is_some_and(|first| !first.counts(tower))
-    }
-
-    /// Shows every tower the newest joint digest, once on each connection: from then on it asks nobody of the epoch before.
-    pub(super) fn tell_joint(&mut self) {
-        let me = self.settings.me;
-        let rows = self.v.epochs.rows.range((me, 0)..=(me, u64::MAX)).rev();
-        let mut notes = rows.filter_map(|(_, row)| row.joint());
-        let Some(note) = notes.next().map(str::to_owned) else {
-            return;
-        };
-        let towers: Vec<MemberIx> = self.settings.members.towers_of(me).collect();
-        for tower in towers {
-            if self.v.epochs.told.contains(&tower) {
-                continue;
-            }
-            let Some(peer) = self.connection(tower).map(str::to_owned) else {
-                continue;
-            };
-            self.v.epochs.told.insert(tower);
-            let id = self.remember(peer.clone(), What::Joint { member: tower });
-            let bytes = PromiseBytes(note_frame(Kind::Digest, &note));
-            self.out.promise(Promise::Request { peer, id, bytes });
-        }
-    }
-
-    /// Whoever left, and is needed by no ledger here any more, is not kept connected.
-    pub(super) fn part(&mut self) {
-        let (members, me) = (&self.settings.members, self.settings.me);
-        let departed = |(_, peer): &(&String, &super::Peer)| {
-            peer.admitted && peer.member.is_some_and(|one| members.has_departed(me, one))
-        };
-        let peers: Vec<String> = self
-            .v
-            .peers
-            .iter()
-            .filter(departed)
-            .map(|(name, _)| name.clone())
-            .collect();
-        for peer in peers {
-            if let Some(known) = self.v.peers.get_mut(&peer) {
-                known.admitted = false;
-            }
-            self.out.free(Free::Disconnect {
-                peer,
-                why: format!(
-                    "it is no member from epoch {} on",
-                    self.settings.members.epoch()
-                ),
-            });
-        }
+        judges.any(|judge| self.activation(origin, judge.epoch()).is_none())
     }
 }
-
-/// Kind of the entry that activates an epoch in a ledger.
-pub(super) const ACTIVE_KIND: &str = "genesis.active";
 
 /// What a `genesis.active` entry says.
 struct Said {
     epoch: u64,
+    manifest: Hash,
     body: String,
 }
 
 fn said(body: &Json) -> Option<Said> {
     Some(Said {
         epoch: body.get("epoch").and_then(Json::as_u64)?,
+        manifest: Hash::from_hex(body.get("manifest").and_then(Json::as_str)?)?,
         body: String::from_utf8(body.to_canonical()).ok()?,
     })
 }
 
+/// What an entry of that kind has in it.
+const IN_AN_ENTRY: &[u8] = b"\"kind\":\"genesis.active\"";
+
 /// The activation in an entry, if it is one. Nearly no entry is, so its bytes are searched before they are parsed.
 fn activation_in(entry: &[u8]) -> Option<Said> {
-    memchr::memmem::find(entry, b"\"kind\":\"genesis.active\"")?;
+    memchr::memmem::find(entry, IN_AN_ENTRY)?;
     let leaf = Leaf::parse(entry).ok()?;
     match (&leaf.scrub, &leaf.content) {
         (None, Content::Body(body)) if leaf.kind == ACTIVE_KIND => said(body),

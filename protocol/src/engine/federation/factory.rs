@@ -149,6 +149,14 @@ impl Factory {
         matches!(self.phase, Phase::Stopped(_))
     }
 
+    /// Whether it does not sign yet: it asks, adopts, or prepares what it adopted.
+    pub(super) fn is_on_its_way(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Recovering(_) | Phase::Adopting(_) | Phase::Preparing { .. }
+        )
+    }
+
     /// Whether a prefix is being prepared.
     pub(super) fn has_cuts(&self) -> bool {
         !self.cuts.is_empty()

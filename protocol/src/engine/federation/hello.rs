@@ -71,7 +71,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         {
             self.v.factory.disconnected(member);
             self.v.tower.disconnected(member);
-            self.v.epochs.disconnected(member);
+            self.v.epochs.telling.again(member);
         }
         self.v.asked.retain(|_, asked| asked.peer != peer);
         self.v.fetches.retain(|_, fetch| fetch.peer != peer);
@@ -185,6 +185,8 @@ impl<T: Transaction> Turn<'_, '_, T> {
             Err(goodbye) => return Ok(Err(goodbye)),
         };
         self.learn_chain(member, &hello.chain)?;
+        // It may know another epoch now.
+        self.v.epochs.telling.again(member);
         if let Some(known) = self.v.peers.get_mut(peer) {
             known.member = Some(member);
             known.their_token = hello.token;

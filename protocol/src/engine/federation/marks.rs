@@ -36,11 +36,6 @@ impl Told {
         self.0.get(&who).is_some_and(|told| told.contains(&of))
     }
 
-    /// Of how many ledgers; only of those that are watched here.
-    fn count(&self, who: MemberIx) -> usize {
-        self.0.get(&who).map_or(0, BTreeSet::len)
-    }
-
     fn forget(&mut self, of: MemberIx) {
         for told in self.0.values_mut() {
             told.remove(&of);
@@ -87,18 +82,17 @@ impl Tower {
     /// Whether nobody who is connected is to be asked, now or again.
     pub(super) fn was_asked_for_all(&self, settings: &Settings, v: &Volatile) -> bool {
         let (members, me) = (&settings.members, settings.me);
-        let watched = (0..members.count()).filter(|one| settings.watches(*one));
-        let watched = watched.count();
+        let watched = settings.watched();
         self.nonce != [0; 16]
             && !self.first_ack
             && (0..members.count())
                 .filter(|one| *one != me && v.connection(members, *one).is_some())
-                .all(|one| self.told_all(one, watched))
+                .all(|one| self.told_all(one, &watched))
     }
 
-    /// Whether a member told what it saw of all ledgers that are watched here, which are so many.
-    fn told_all(&self, member: MemberIx, watched: usize) -> bool {
-        self.told.count(member) == watched
+    /// Whether a member told what it saw of all ledgers that are watched here.
+    fn told_all(&self, member: MemberIx, watched: &[MemberIx]) -> bool {
+        watched.iter().all(|one| self.told.has(member, *one))
     }
 
     /// Another tower says whether it has itself to catch up with a ledger.
@@ -182,14 +176,12 @@ impl<T: Transaction> Turn<'_, '_, T> {
             self.v.tower.nonce = self.seed.draw();
         }
         let now = self.now_us();
-        let watched = (0..self.settings.members.count())
-            .filter(|one| self.watches(*one))
-            .count();
+        let watched = self.settings.watched();
         for member in 0..self.settings.members.count() {
             let tower = &self.v.tower;
             let asked = tower.asked.get(&member);
             if member == me
-                || (tower.told_all(member, watched) && !tower.first_ack)
+                || (tower.told_all(member, &watched) && !tower.first_ack)
                 || asked.is_some_and(|at| now < at.saturating_add(AGAIN_US))
             {
                 continue;
@@ -251,8 +243,9 @@ impl<T: Transaction> Turn<'_, '_, T> {
         self.rest_on_current_disks()?;
         let mut list = Vec::new();
         for (name, mirror) in Mirror::all(self.own.tx)? {
-            let member = self.settings.members.by_name(&name).is_some();
-            if member || !mirror.is_foreign() {
+            // Of who left nobody asks.
+            let member = self.settings.members.by_name(&name);
+            if member.is_some() {
                 list.extend(mark_of(&name, mirror));
             }
         }

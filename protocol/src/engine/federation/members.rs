@@ -101,8 +101,9 @@ impl Members {
         for line in &manifest.members {
             let id = MemberId::of(&line.identity);
             let at = match self.names.get(&line.name) {
-                Some(at) => *at,
-                None => {
+                Some(at) if self.known[*at].id == id => *at,
+                // Another identity key is another member, whose word is not that of the one before.
+                _ => {
                     self.lines.push(line.clone());
                     self.known.push(Known::new(id));
                     self.settled.push(0);
@@ -110,10 +111,6 @@ impl Members {
                     self.lines.len() - 1
                 }
             };
-            if self.known[at].id != id {
-                // Another identity key begins another chain.
-                self.known[at] = Known::new(id);
-            }
             self.lines[at] = line.clone();
             council.set(at, line.factory, line.tower);
         }
@@ -250,10 +247,12 @@ impl Members {
     /// two or more. Nobody's if it is no factory's.
     pub fn judges_of(&self, origin: MemberIx) -> impl DoubleEndedIterator<Item = Judge<'_>> {
         let from = self.settled[origin];
-        let watched = self.newest().is_factory(origin);
-        let councils = self.councils.iter();
+        // Of a ledger that left and came back the earlier epochs say nothing.
+        let gap = |one: &Council| one.judge(origin).is_none();
+        let begin = self.councils.iter().rposition(gap).map_or(0, |at| at + 1);
+        let councils = self.councils[begin..].iter();
         councils
-            .filter(move |one| watched && one.epoch >= from)
+            .filter(move |one| one.epoch >= from)
             .filter_map(move |one| one.judge(origin))
     }
 
@@ -261,6 +260,17 @@ impl Members {
     pub(super) fn every_judge(&self, origin: MemberIx, says: impl Fn(Judge<'_>) -> bool) -> bool {
         let mut judges = self.judges_of(origin).peekable();
         judges.peek().is_some() && judges.all(says)
+    }
+
+    /// Whether this is a tower in any of the epochs that are known.
+    pub(super) fn was_tower(&self, member: MemberIx) -> bool {
+        self.councils.iter().any(|one| one.is_tower(member))
+    }
+
+    /// Forgets which ledgers came into which epoch: the store says it again.
+    pub(super) fn unsettle(&mut self) {
+        self.settled.fill(0);
+        self.count_known();
     }
 
     /// From this epoch on the ledger of `origin` is judged: a joint digest shows it.

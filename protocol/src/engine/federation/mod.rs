@@ -23,7 +23,7 @@
 //! | `dispatch` | from frames to the rule that answers them |
 //! | [`witness`] | checkpoints that come over HTTP, of members and of other logs (R4) |
 //! | `status`, `alarms`, `refusals` | how far the node is, what went wrong and what was refused, for people |
-//! | `councils`, [`epochs`] | whose word counts for a ledger while epochs change (R14) |
+//! | `councils`, [`epochs`], `joints` | whose word counts for a ledger while epochs change (R14) |
 //! | [`ahead`], [`checks`], [`members`], `messages`, [`io`] | signatures, who is who, envelopes, inputs and outputs |
 
 mod acks;
@@ -48,6 +48,7 @@ pub mod forks;
 mod heads;
 mod hello;
 pub mod io;
+mod joints;
 mod marks;
 pub mod members;
 mod messages;
@@ -163,6 +164,8 @@ struct Volatile {
     certificates_owed: bool,
     acked: u64,
     steps: u64,
+    /// What the store says is to be read again, as at a start.
+    reload: bool,
     /// The last step did not commit.
     failed: bool,
     /// Until when nothing is asked, by the clock that never steps, because a step did not commit.
@@ -329,6 +332,7 @@ impl Engine {
                 certificates_owed: true,
                 acked: 0,
                 steps: 0,
+                reload: false,
                 failed: false,
                 quiet_until_us: 0,
             },
@@ -362,8 +366,14 @@ impl Engine {
         self.volatile.complete.clear();
         self.volatile.may_lack = true;
         self.volatile.say_hello = true;
+        if self.volatile.factory.is_on_its_way() {
+            // It asked and adopted by the epochs that it knew: those of this one are asked, too.
+            let number = &mut self.settings.incarnation.number;
+            *number = number.saturating_add(1);
+            self.volatile.factory.forget(&self.settings);
+        }
         // What the store says of members is read again: some are new.
-        self.volatile.steps = 0;
+        self.volatile.reload = true;
         true
     }
 

@@ -39,6 +39,12 @@ impl Settings {
         let mut judges = self.members.judges_of(origin);
         judges.any(|judge| judge.counts(self.me))
     }
+
+    /// The ledgers that this node is a tower of.
+    pub(super) fn watched(&self) -> Vec<MemberIx> {
+        let members = 0..self.members.count();
+        members.filter(|one| self.watches(*one)).collect()
+    }
 }
 
 impl<T: Transaction> Turn<'_, '_, T> {
@@ -211,6 +217,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
             open_end::truncate(self.own.tx, mirror.place, first)?;
         }
         open.write(self.own.tx)?;
+        self.hint_at_activation(from, entries, end.end());
         mirror.end = end;
         mirror.tail = incarnation;
         mirror.prepared_by = envelope.to_vec();

@@ -22,7 +22,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
             self.v.quiet_until_us = self.now_us().saturating_add(QUIET_US);
         }
         self.forks_are_kept();
-        if self.v.steps == 0 {
+        if self.v.steps == 0 || std::mem::take(&mut self.v.reload) {
             let acked = self.own.tx.record(Record::Acked)?;
             self.v.acked = acked
                 .and_then(|bytes| bytes.try_into().ok().map(u64::from_be_bytes))
@@ -35,8 +35,6 @@ impl<T: Transaction> Turn<'_, '_, T> {
             self.stay_silent()?;
             self.begin_restore()?;
             self.v.forks.ranges_are_due();
-            self.find_activations()?;
-            self.part();
         }
         self.v.steps += 1;
         self.hear_again()?;
@@ -271,6 +269,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         self.recover()?;
         self.replicate()?;
         self.tell_joint();
+        self.part();
         self.fetch_more()
     }
 
