@@ -306,6 +306,7 @@ fn make(
         members,
         limits: Limits::default(),
         mirroring: true,
+        effective_seconds: None,
         recovery_keys: Vec::new(),
     })
 }
@@ -354,6 +355,7 @@ pub(super) fn invite(
     }
     let ticket = Ticket {
         federation: draft.federation.clone(),
+        pinned: None,
         lineage: draft.lineage()?,
         proposer: me.identity.clone(),
         peer: me.peer.clone(),

@@ -53,6 +53,7 @@ impl Desk {
             identity: keys.identity_verifier().clone(),
             lineage: Some(lineage),
             restored: false,
+            watched: false,
         };
         let load = move |store: &mut Store| {
             let mut tx = store.begin()?;
