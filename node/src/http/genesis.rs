@@ -23,8 +23,8 @@ pub(super) async fn ask(
     let table = door.app.founding.get().cloned().ok_or_else(|| {
         let founded = door.app.node.membership().is_some();
         match founded {
-            true => Failure::new(Code::Failed, "this node belongs to a founded federation")
-                .hint("`belfry genesis verify` checks its manifest"),
+            true => Failure::new(Code::Failed, "the vote on amendments does not run yet")
+                .hint("try again in a moment; `belfry genesis verify` checks the manifests"),
             false => Failure::new(Code::Failed, "this node takes part in no founding").hint(
                 "begin one with `belfry genesis draft`, or join one with `belfry join TICKET`",
             ),

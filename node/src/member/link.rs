@@ -7,6 +7,7 @@ use super::lobby::Lobby;
 use super::repeats::Repeats;
 use super::serving;
 use super::verify::{PoolCounts, Snapshot};
+use crate::ceremony::Way;
 use crate::drive::Beside;
 use crate::exit::Failure;
 use crate::net::{
@@ -43,6 +44,8 @@ pub struct Link {
     pub(super) members: Snapshot,
     /// Also of what happened before the network was there.
     alarms: Arc<Alarms>,
+    /// To the ceremony beside the engine.
+    pub(super) ceremony: Arc<Way>,
 }
 
 /// Makes the file of a window durable in the directory of a node.
@@ -66,6 +69,8 @@ pub(super) struct Bound {
     pub(super) others: Arc<BTreeMap<PeerId, String>>,
     /// What the log said of them lately.
     pub(super) repeats: Arc<Repeats>,
+    /// To the ceremony beside the engine.
+    pub(super) ceremony: Arc<Way>,
     /// Commands that found no room.
     pub(super) dropped: Arc<AtomicU64>,
     /// Hands the engine an input; `false` when there is no room.
@@ -129,6 +134,11 @@ impl Link {
     #[must_use]
     pub fn net(&self) -> Option<NetHandle> {
         self.bound().map(|bound| bound.net)
+    }
+
+    /// The way to the ceremony beside the engine.
+    pub(crate) fn ceremony(&self) -> Arc<Way> {
+        Arc::clone(&self.ceremony)
     }
 
     /// The bans, once the network runs.

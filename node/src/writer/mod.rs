@@ -18,6 +18,7 @@ use belfry_protocol::engine::store::{Place, Record, Transaction};
 use belfry_protocol::entry::Batch;
 use belfry_protocol::entry::json::Json;
 use belfry_protocol::fork::ForkProof;
+use belfry_protocol::manifest::Federation;
 use belfry_protocol::tlog::tile::TILE_WIDTH;
 use queue::{Queue, queue};
 use std::collections::BTreeMap;
@@ -387,6 +388,20 @@ impl Writer {
     pub fn own_fork(&self, proof: ForkProof) {
         // A writer that ended signs nothing.
         let _ = self.queue.send(Command::OwnFork(Box::new(proof)));
+    }
+
+    /// Another epoch is in force: all epochs from the founding on, the newest last. They are in `genesis.json` already, so that a
+    /// start finds them there if this is lost.
+    ///
+    /// The engine does not change its epoch while it runs yet: what is new takes the next start.
+    pub fn amend(&self, federations: Vec<Federation>) {
+        if let Some(newest) = federations.last() {
+            let epoch = newest.manifest().epoch;
+            tracing::info!(
+                epoch,
+                "the engine goes on in its epoch until the node starts again"
+            );
+        }
     }
 
     /// Drops payloads that belong to no entry, by their commitments.
