@@ -51,7 +51,7 @@ pub struct Node {
     owed: Mutex<Vec<(&'static str, Json)>>,
     /// Payloads found at start without their entries, until a recovery showed which of them came back.
     orphans: Mutex<Vec<(u64, [u8; 32])>>,
-    membership: Option<(Federation, Link)>,
+    membership: Option<(Arc<Federation>, Link)>,
     drive: Drive,
     running: Running,
     _lock: DirLock,
@@ -91,7 +91,8 @@ impl Node {
         drive: Drive,
     ) -> Result<Self, Failure> {
         let lock = DirLock::take(&layout)?;
-        let mut federation = member::federation(&layout)?;
+        let mut epochs = member::epochs(&layout)?;
+        let mut federation = epochs.last().cloned();
         if layout.restored_marker().exists() && federation.is_none() {
             return Err(Failure::new(Code::Recovering, "this directory came out of a backup (RESTORED is set)")
                 .hint("a ledger that was restored must first learn from others what it signed; only an operator who knows that no newer copy exists may go on: `belfry ledger accept-restored`"));
@@ -103,7 +104,8 @@ impl Node {
         let mut store = Store::open(layout.clone(), Arc::clone(&disk))?;
         let now_seconds = u64::try_from(clock::wall().seconds()).unwrap_or(0);
         if member::chain::catch_up(&layout, &mut store, &disk, now_seconds)? > 0 {
-            federation = member::federation(&layout)?;
+            epochs = member::epochs(&layout)?;
+            federation = epochs.last().cloned();
         }
         let own = member::own_keys(keys);
         let cosigners = Cosigners::new(&own);
@@ -157,9 +159,9 @@ impl Node {
         let link = Link::default();
         let machine = match federation.clone() {
             None => Machine::Alone(Box::new(ledger)),
-            Some(federation) => {
+            Some(_) => {
                 let start = Start {
-                    federation,
+                    epochs,
                     name: keys.name(),
                     identity: keys.identity_verifier(),
                     peer: &peer_id_of(&keys.transport_public_key()).to_string(),
@@ -212,7 +214,7 @@ impl Node {
             disk,
             owed: Mutex::default(),
             orphans: Mutex::new(orphans),
-            membership: federation.map(|federation| (federation, link)),
+            membership: federation.map(|federation| (Arc::new(federation), link)),
             drive,
             running,
             _lock: lock,
@@ -377,10 +379,12 @@ impl Node {
         }
     }
 
-    /// The federation this node belongs to, and its way to the network.
+    /// The newest epoch of the federation this node belongs to, and its way to the network.
     #[must_use]
-    pub fn membership(&self) -> Option<&(Federation, Link)> {
-        self.membership.as_ref()
+    pub fn membership(&self) -> Option<(Arc<Federation>, &Link)> {
+        let (at_start, link) = self.membership.as_ref()?;
+        let newest = link.federation();
+        Some((newest.unwrap_or_else(|| Arc::clone(at_start)), link))
     }
 
     /// The disk it is on.

@@ -84,7 +84,7 @@ pub(crate) fn run(dir: &Path) {
 #[allow(clippy::unused_async, reason = "it must run inside the runtime")]
 async fn join(node: &Arc<Node>, keys: NodeKeys) -> Network {
     let (federation, link) = node.membership().unwrap();
-    let net = member::connect(node, link, federation, keys).unwrap();
+    let net = member::connect(node, link, &federation, keys).unwrap();
     let mut published = node.writer().published();
     let node = Arc::clone(node);
     tokio::spawn(async move {
@@ -121,8 +121,13 @@ impl Running {
         let (federation, _) = self.node.membership().unwrap();
         let place = (self.node.layout.clone(), self.node.disk());
         let federation = Some(federation.clone());
-        let ledgers =
-            export::Ledgers::new(place, self.keys.name(), federation, None, Arc::default());
+        let ledgers = export::Ledgers::new(
+            place,
+            self.keys.name(),
+            Box::new(move || federation.clone()),
+            None,
+            Arc::default(),
+        );
         let _inside = self.runtime.enter();
         let listen = (std::net::Ipv4Addr::LOCALHOST, 0).into();
         let seed = self.keys.transport_seed();

@@ -137,12 +137,10 @@ impl Task {
             Failure::new(Code::VerificationFailed, error.to_string())
         };
         let id = self.federation_id().ok_or_else(|| damaged(&"no epoch"))?;
-        let of = |link: &Link| Federation::new(id, link.manifest().clone());
-        let all: Result<Vec<Federation>, _> = links.iter().map(of).collect();
-        let all = all.map_err(|error| damaged(&error))?;
         let newest = links.last().map(Link::manifest).cloned();
+        let newest = newest.ok_or_else(|| damaged(&"no epoch"))?;
+        let federation = Federation::new(id, newest.clone()).map_err(|error| damaged(&error))?;
         self.in_force = until;
-        let Some(newest) = newest else { return Ok(()) };
         tracing::info!(epoch = newest.epoch, manifest = %newest.hash(), "an epoch is in force");
         match newest.member(self.me.name.as_str()) {
             Some((_, me)) if me.identity == self.me.identity => self.me = me.clone(),
@@ -151,8 +149,15 @@ impl Task {
                 "this node is no member any more: the others go on without it, and its ledger stays readable"
             ),
         }
-        if let Some(beside) = &self.member {
-            beside.writer.amend(all);
+        let told = self.member.as_ref().map(|beside| {
+            let amended = beside.writer.amend(federation);
+            amended.map_err(|error| damaged(&error))
+        });
+        if let Some(false) = told.transpose()? {
+            tracing::warn!(
+                epoch = newest.epoch,
+                "the engine takes this epoch at the next start of the node"
+            );
         }
         Ok(())
     }

@@ -74,9 +74,11 @@ pub fn amend(node: &Node, link: &Link, keys: NodeKeys) -> Result<Option<Amending
     let federation = epochs.newest()?;
     let manifest = federation.manifest();
     let disk = node.disk();
-    let me = match federation.member(keys.name()) {
-        Some((_, me)) => me.clone(),
-        None => return Ok(None),
+    // Who left goes on as it was listed last: it hears what the others decide.
+    let mut listed = epochs.links.iter().rev();
+    let me = listed.find_map(|link| link.manifest().member(keys.name()));
+    let Some((_, me)) = me.map(|(at, me)| (at, me.clone())) else {
+        return Ok(None);
     };
     let draft = Draft::of_member(&node.layout, &*disk, manifest, &me)?;
     let watched = member::is_watched(&federation, &me.name);

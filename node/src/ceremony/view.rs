@@ -80,6 +80,8 @@ pub(super) fn status(status: &Status, beside: &Beside<'_>) -> Value {
         value["epoch_in_force"] = json!(beside.in_force.saturating_sub(1));
         value["people"] = Value::Array(members(beside));
         value["guests"] = Value::Array(people(draft, me, *is_up).split_off(1));
+        let newest = beside.chain.last().map(Link::manifest);
+        value["listed"] = json!(newest.is_some_and(|newest| newest.member(&me.name).is_some()));
         value["rebuilding"] = json!(status.rebuilding);
     } else if let Ok(Some(pinned)) = draft
         .ticket()

@@ -151,12 +151,13 @@ fn start_export(context: &Context, app: &Arc<App>) -> Result<Option<Server>, Fai
     let Some(listen) = app.node.config.export_listen else {
         return Ok(None);
     };
-    let member = app.node.membership();
+    let owner = Arc::downgrade(app);
+    let newest = move || Some(owner.upgrade()?.node.membership()?.0);
     let ledgers = Ledgers::new(
         (context.layout.clone(), app.node.disk()),
         &app.node.config.name,
-        member.map(|(federation, _)| federation.clone()),
-        member.and_then(|(_, link)| link.bans()),
+        Box::new(newest),
+        app.node.membership().and_then(|(_, link)| link.bans()),
         Arc::clone(&app.public_entries),
     )?;
     let server = Server::start(listen, context.keys()?.transport_seed(), ledgers)?;
@@ -174,7 +175,7 @@ fn join_federation(
     let Some((federation, link)) = app.node.membership() else {
         return Ok(None);
     };
-    let net = crate::member::connect(&app.node, link, federation, context.keys()?)?;
+    let net = crate::member::connect(&app.node, link, &federation, context.keys()?)?;
     let mut published = app.node.writer().published();
     let owner = Arc::downgrade(app);
     tokio::spawn(async move {

@@ -25,13 +25,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Bytes of pieces that are read at once, or one piece if that is longer: enough to keep a fast reader busy meanwhile.
 const BATCH_BYTES: usize = 1 << 20;
 
+/// Who belongs, as of the newest epoch in force.
+pub type Newest = Box<dyn Fn() -> Option<Arc<Federation>> + Send + Sync>;
+
 /// What a node can export, and to whom.
 pub struct Ledgers {
     layout: Layout,
     disk: Arc<dyn Disk>,
     /// The origin of the own ledger.
     name: String,
-    federation: Option<Federation>,
+    /// The newest epoch, whenever it is asked for.
+    federation: Newest,
     bans: Option<Arc<Bans>>,
     /// Whether the own ledger is everybody's to read.
     public: Arc<AtomicBool>,
@@ -67,7 +71,7 @@ impl Ledgers {
     pub fn new(
         (layout, disk): (Layout, Arc<dyn Disk>),
         name: &str,
-        federation: Option<Federation>,
+        federation: Newest,
         bans: Option<Arc<Bans>>,
         public: Arc<AtomicBool>,
     ) -> Result<Self, Failure> {
@@ -85,7 +89,8 @@ impl Ledgers {
 
     /// The member with this transport key, unless it is banned.
     pub(super) fn member(&self, peer: PeerId) -> Option<String> {
-        let (_, member) = self.federation.as_ref()?.by_peer(&peer.to_string())?;
+        let federation = (self.federation)()?;
+        let (_, member) = federation.by_peer(&peer.to_string())?;
         let bans = self.bans.as_ref();
         let banned = bans.is_some_and(|bans| bans.peers().contains(&peer));
         (!banned).then(|| member.name.clone())

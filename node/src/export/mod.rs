@@ -19,5 +19,5 @@ mod server;
 mod tests;
 mod tls;
 
-pub use ledgers::Ledgers;
+pub use ledgers::{Ledgers, Newest};
 pub use server::{Counts, Server, Shown};

@@ -28,7 +28,7 @@ fn serve() -> Serving {
     let ledgers = Ledgers::new(
         (Layout::new(home.path()), Arc::new(RealDisk)),
         "a.example",
-        None,
+        Box::new(|| None),
         None,
         Arc::new(AtomicBool::new(false)),
     );

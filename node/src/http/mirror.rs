@@ -54,7 +54,7 @@ async fn checkpoint(
     hash: &str,
     find: impl FnOnce(&Reader, &str, bool) -> Result<Option<String>, Failure> + Send + 'static,
 ) -> Result<String, Problem> {
-    let (origin, member) = app.witness.origin(hash).ok_or_else(unknown)?;
+    let (origin, member) = app.witness.origin(&app.node, hash).ok_or_else(unknown)?;
     blocking(move || Ok(app.with_reader(|reader| find(reader, &origin, member))?))
         .await?
         .ok_or_else(unknown)
@@ -67,7 +67,11 @@ pub(super) async fn tile(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let absent = || Problem::new(StatusCode::NOT_FOUND, "there is no such tile");
-    let (origin, _) = door.app.witness.origin(&hash).ok_or_else(unknown)?;
+    let (origin, _) = door
+        .app
+        .witness
+        .origin(&door.app.node, &hash)
+        .ok_or_else(unknown)?;
     let resource = parse_path(&format!("tile/{path}")).ok_or_else(absent)?;
     let app = Arc::clone(&door.app);
     let name = origin.clone();

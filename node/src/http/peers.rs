@@ -50,7 +50,7 @@ struct UnbanWish {
 
 /// A member whose network runs.
 struct Running<'a> {
-    federation: &'a Federation,
+    federation: Arc<Federation>,
     me: &'a str,
     net: NetHandle,
     bans: Arc<Bans>,
@@ -115,7 +115,7 @@ impl<'a> Running<'a> {
         let mut others = self.bans.peers();
         let sessions = self.ask(NetCommand::Status).await?;
         others.extend(sessions.iter().map(|session| session.peer));
-        let (name, peer) = roster::find(self.federation, &others, text)?;
+        let (name, peer) = roster::find(&self.federation, &others, text)?;
         if name.as_deref() == Some(self.me) {
             return Err(Failure::new(
                 Code::Usage,
@@ -130,7 +130,7 @@ impl<'a> Running<'a> {
         let all = self.bans.all();
         let mut names: Vec<String> = all.into_iter().filter_map(|ban| ban.member).collect();
         change(&mut names);
-        let left = what_is_left(self.federation, self.me, &names);
+        let left = what_is_left(&self.federation, self.me, &names);
         let json = left.iter().map(|one| one.json()).collect();
         (json, left.iter().map(|one| one.text()).collect())
     }

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) fn asked(wait: Option<&str>, app: &App) -> Result<Stage, Problem> {
     let config = &app.node.config;
     let federation = app.node.membership().map(|(federation, _)| federation);
-    let reach = Reach::of(federation, &config.name, config.allow_solo);
+    let reach = Reach::of(federation.as_deref(), &config.name, config.allow_solo);
     let never = |failure| Problem::with(StatusCode::CONFLICT, failure);
     match wait {
         None | Some("durable") => Ok(Stage::Durable),

@@ -54,15 +54,17 @@ pub(crate) struct Witnessing {
 /// Logs that are no members, and the origins behind hashes in paths.
 struct Known {
     logs: Logs,
+    /// The epoch that the members are of.
+    epoch: Option<u64>,
     members: BTreeSet<String>,
     by_hash: BTreeMap<String, String>,
 }
 
 impl Known {
     fn new(node: &Node, logs: Logs) -> Self {
-        let manifest = node
-            .membership()
-            .map(|(federation, _)| federation.manifest());
+        let federation = node.membership().map(|(federation, _)| federation);
+        let manifest = federation.as_ref().map(|one| one.manifest());
+        let epoch = manifest.map(|one| one.epoch);
         let members = manifest.into_iter().flat_map(|one| &one.members);
         let members: BTreeSet<String> = members.map(|member| member.name.clone()).collect();
         let by_hash = members
@@ -73,6 +75,7 @@ impl Known {
             .collect();
         Self {
             logs,
+            epoch,
             members,
             by_hash,
         }
@@ -102,8 +105,13 @@ impl Witnessing {
     }
 
     /// The origin with this hash, if it is known here, and whether it is a member's.
-    pub(super) fn origin(&self, hash: &str) -> Option<(String, bool)> {
-        let known = self.known();
+    pub(super) fn origin(&self, node: &Node, hash: &str) -> Option<(String, bool)> {
+        let mut known = self.known();
+        let epoch = node.membership().map(|(newest, _)| newest.manifest().epoch);
+        if known.epoch != epoch {
+            known = Arc::new(Known::new(node, known.logs.clone()));
+            *self.known.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&known);
+        }
         let origin = known.by_hash.get(hash)?;
         Some((origin.clone(), known.members.contains(origin)))
     }

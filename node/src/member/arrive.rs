@@ -36,6 +36,7 @@ pub(super) async fn deliver(bound: Bound, pool: Pool, mut arriving: mpsc::Receiv
             }
             _ = look.tick() => {
                 bound.say_owed();
+                bound.send_roster();
                 for ban in bound.bans.ended(clock::wall()) {
                     // Without room it is tried again at the next look.
                     let lifted = ban.peer.parse().is_ok_and(|peer| {
@@ -209,7 +210,7 @@ fn translate(bound: &Bound, event: NetEvent) -> Option<(PeerId, Input)> {
 mod tests {
     use super::super::bans::Bans;
     use super::super::lobby::Lobby;
-    use super::super::network::names_of;
+    use super::super::roster::Roster;
     use super::super::testing::found;
     use super::super::verify::Snapshot;
     use super::*;
@@ -243,7 +244,10 @@ mod tests {
                 manifest,
                 Snapshot::default(),
             )),
-            others: Arc::new(names_of(&founded.federation, local)),
+            roster: Arc::new(Roster::of(
+                founded.federation.manifest().members.iter(),
+                local,
+            )),
             repeats: Arc::default(),
             ceremony: Arc::default(),
             dropped: Arc::default(),

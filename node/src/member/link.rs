@@ -5,6 +5,7 @@ use super::alarms::{Alarms, Told};
 use super::bans::Bans;
 use super::lobby::Lobby;
 use super::repeats::Repeats;
+use super::roster::Roster;
 use super::serving;
 use super::verify::{PoolCounts, Snapshot};
 use crate::ceremony::Way;
@@ -19,11 +20,12 @@ use crate::writer::Outlet;
 use belfry_protocol::engine::federation::members::Members;
 use belfry_protocol::engine::federation::{Free, Input, Promise, Protocol, Topic, Verdict};
 use belfry_protocol::engine::store::Place;
+use belfry_protocol::manifest::Federation;
 use belfry_protocol::tlog::hash::Hash;
 use belfry_protocol::wire::v1::{Get, GetProof};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 use tokio::sync::Notify;
 
@@ -42,6 +44,8 @@ const UNSENT: usize = 1_024;
 pub struct Link {
     pub(super) bound: Arc<Mutex<Option<Bound>>>,
     pub(super) members: Snapshot,
+    /// The newest epoch in force, once the engine runs.
+    federation: Arc<RwLock<Option<Arc<Federation>>>>,
     /// Also of what happened before the network was there.
     alarms: Arc<Alarms>,
     /// To the ceremony beside the engine.
@@ -65,8 +69,8 @@ pub(super) struct Bound {
     pub(super) bans: Arc<Bans>,
     pub(super) pool: Arc<PoolCounts>,
     pub(super) lobby: Arc<Lobby>,
-    /// Names of the other members, by transport id.
-    pub(super) others: Arc<BTreeMap<PeerId, String>>,
+    /// The other members, as the transport is to know them.
+    pub(super) roster: Arc<Roster>,
     /// What the log said of them lately.
     pub(super) repeats: Arc<Repeats>,
     /// To the ceremony beside the engine.
@@ -153,6 +157,13 @@ impl Link {
         self.members.get()
     }
 
+    /// The newest epoch in force; `None` before the engine's first step.
+    #[must_use]
+    pub fn federation(&self) -> Option<Arc<Federation>> {
+        let newest = self.federation.read();
+        newest.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The newest alarms since the start, oldest first.
     #[must_use]
     pub fn alarms(&self) -> Vec<Told> {
@@ -195,19 +206,25 @@ pub struct Traffic {
 
 impl Bound {
     /// What the manifest calls a peer, if it is a member.
-    pub(super) fn name_of(&self, peer: &PeerId) -> Option<&str> {
-        self.others.get(peer).map(String::as_str)
+    pub(super) fn name_of(&self, peer: &PeerId) -> Option<String> {
+        self.roster.name_of(peer)
     }
 
     /// The same for a transport id as the engine writes it.
-    fn name_at(&self, peer: &str) -> Option<&str> {
+    fn name_at(&self, peer: &str) -> Option<String> {
         self.name_of(&peer.parse().ok()?)
     }
 
     /// How many lines about this peer and reason were left out before this one, if one is to be said now.
     pub(super) fn say_of(&self, peer: Option<&PeerId>, why: &'static str) -> Option<u64> {
-        let member = peer.filter(|peer| self.others.contains_key(*peer));
+        let member = peer.filter(|peer| self.name_of(peer).is_some());
         self.repeats.say(member.copied(), why, Instant::now())
+    }
+
+    /// Tells the transport whom to stay connected to, if that changed; without room it is told again.
+    pub(super) fn send_roster(&self) {
+        self.roster
+            .tell(|list| self.net.try_send(NetCommand::Members(list)).is_ok());
     }
 
     /// Says what was left out of the log and is due.
@@ -460,5 +477,20 @@ impl Outlet for Link {
 
     fn members(&mut self, members: &Members) {
         self.members.publish(members);
+        let newest = members.federation();
+        if self
+            .federation()
+            .is_none_or(|known| known.hash() != newest.hash())
+        {
+            let newest = Some(Arc::new(newest.clone()));
+            *self
+                .federation
+                .write()
+                .unwrap_or_else(PoisonError::into_inner) = newest;
+        }
+        if let Some(bound) = self.bound() {
+            bound.roster.enroll(members, bound.net.local_peer());
+            bound.send_roster();
+        }
     }
 }

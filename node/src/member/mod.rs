@@ -25,6 +25,8 @@ mod network;
 mod renew;
 #[cfg(feature = "net")]
 mod repeats;
+#[cfg(feature = "net")]
+mod roster;
 #[cfg(test)]
 #[cfg(feature = "net")]
 pub(crate) mod testing;

@@ -7,18 +7,18 @@ use super::bans::Bans;
 use super::cost;
 use super::link::{Bound, Link};
 use super::lobby::Lobby;
+use super::roster::Roster;
 use super::verify::{self, Pool, PoolCounts};
 use super::watch;
 use super::windows;
 use crate::drive::{Beside, Drive};
 use crate::exit::{Code, Failure};
-use crate::net::{self, Multiaddr, NetCommand, NetConfig, NetHandle, PeerId, Wire};
+use crate::net::{self, NetCommand, NetConfig, NetHandle, Wire};
 use crate::node::Node;
 use crate::store::Reader;
 use belfry_keys::NodeKeys;
 use belfry_protocol::engine::federation::Input;
 use belfry_protocol::manifest::Federation;
-use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use tokio::sync::mpsc;
@@ -107,7 +107,6 @@ pub fn connect_over(
     })?;
     let (layout, disk) = (node.layout.clone(), node.disk());
     let counts = Arc::new(PoolCounts::default());
-    let members = peers_of(federation, net.local_peer());
     node.renewer().hold(keys);
     let renewer = node.renewer().clone();
     let lobby = Lobby::new(federation, manifest, link.members.clone());
@@ -122,7 +121,10 @@ pub fn connect_over(
         bans,
         lobby: Arc::new(lobby),
         ceremony: link.ceremony(),
-        others: Arc::new(names_of(federation, net.local_peer())),
+        roster: Arc::new(Roster::of(
+            federation.manifest().members.iter(),
+            net.local_peer(),
+        )),
         repeats: Arc::default(),
         pool: Arc::clone(&counts),
         dropped: Arc::default(),
@@ -140,7 +142,11 @@ pub fn connect_over(
         renew: Arc::new(move || renewer.renew_and_say()),
     };
     *link.bound.lock().unwrap_or_else(PoisonError::into_inner) = Some(bound.clone());
-    bound.send(NetCommand::Members(members));
+    if let Some(members) = link.members() {
+        // The engine may know of members that left, and are needed still.
+        bound.roster.enroll(&members, bound.net.local_peer());
+    }
+    bound.send_roster();
     let (pool, verifiers, checking) = verifiers(node, link, &counts)?;
     let delivery = tokio::spawn(arrive::deliver(bound, pool, arriving));
     let watching = tokio::spawn(watch::watch(net.clone(), node.writer().clone()));
@@ -176,28 +182,6 @@ fn verifiers(node: &Node, link: &Link, counts: &Arc<PoolCounts>) -> Result<Verif
 fn teller(node: &Node) -> Arc<dyn Fn(Input) -> bool + Send + Sync> {
     let writer = node.writer().clone();
     Arc::new(move |input| writer.message(Box::new(input)).is_ok())
-}
-
-/// Transport ids and addresses of the members, without this node's own.
-fn peers_of(federation: &Federation, local: PeerId) -> Vec<(PeerId, Vec<Multiaddr>)> {
-    let members = federation.manifest().members.iter();
-    members
-        .filter_map(|member| {
-            let peer: PeerId = member.peer.parse().ok()?;
-            let known = |address: &String| address.parse::<Multiaddr>().ok();
-            Some((peer, member.addresses.iter().filter_map(known).collect()))
-        })
-        .filter(|(peer, _)| *peer != local)
-        .collect()
-}
-
-/// Names of the members by transport id, without this node's own.
-pub(super) fn names_of(federation: &Federation, local: PeerId) -> BTreeMap<PeerId, String> {
-    let members = federation.manifest().members.iter();
-    members
-        .filter_map(|member| Some((member.peer.parse().ok()?, member.name.clone())))
-        .filter(|(peer, _)| *peer != local)
-        .collect()
 }
 
 /// Whether some member is reached through a relay.

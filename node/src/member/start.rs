@@ -7,6 +7,7 @@ use crate::set_aside;
 use crate::startup::check_not_older_than_tiles;
 use crate::store::{Placed, Reader, Store};
 use belfry_protocol::engine::federation::disk::{OwnDisk, Restore};
+use belfry_protocol::engine::federation::epochs::needed;
 use belfry_protocol::engine::federation::members::Members;
 use belfry_protocol::engine::federation::{ASK_US, REACK_US, Settings};
 use belfry_protocol::engine::keys::OwnKeys;
@@ -20,8 +21,8 @@ use std::sync::Arc;
 
 /// One start of a member.
 pub struct Start<'a> {
-    /// The federation it belongs to.
-    pub federation: Federation,
+    /// The epochs of the federation it belongs to, oldest first.
+    pub epochs: Vec<Federation>,
     /// The node's name.
     pub name: &'a str,
     /// Its identity key.
@@ -47,7 +48,10 @@ pub fn settings(
     disk: &Arc<dyn Disk>,
     start: Start<'_>,
 ) -> Result<Settings, Failure> {
-    let Some((me, member)) = start.federation.member(start.name) else {
+    // Who left is needed until the ledgers of the others are in the new epoch.
+    let mut epochs = start.epochs.iter().rev();
+    let named = epochs.find_map(|epoch| epoch.member(start.name));
+    let Some((_, member)) = named else {
         return Err(Failure::new(
             Code::ConfigInvalid,
             format!("the manifest does not name {}", start.name),
@@ -61,15 +65,25 @@ pub fn settings(
         )
         .hint("use the keys with which this node was founded; new ones take an amendment"));
     }
+    let is_tower = member.tower;
     let newest = start.keys.newest.number;
     let disk = own_disk(store, disk, newest, start.fresh_disk_id)?;
     // Only a tower took keys of a new serial after a restore: a factory signs on with those it had.
-    if member.tower {
+    if is_tower {
         refuse_older_keys(&disk, newest)?;
     }
+    let lost = || {
+        Failure::new(
+            Code::Failed,
+            "the epochs of this federation do not fit together",
+        )
+    };
+    let tx = store.begin_reading()?;
+    let epochs = needed(&tx, start.epochs, start.name)?;
+    let members = Members::through(epochs).ok_or_else(lost)?;
     Ok(Settings {
-        members: Members::new(start.federation),
-        me,
+        me: members.by_name(start.name).ok_or_else(lost)?,
+        members,
         incarnation: start.incarnation,
         incarnation_before: start.incarnation_before,
         keys: start.keys,

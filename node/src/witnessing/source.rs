@@ -35,7 +35,7 @@ impl Source {
     pub(super) fn of(node: &Node) -> Self {
         let (layout, disk) = (node.layout.clone(), node.disk());
         let watched = node.membership().is_some_and(|(federation, _)| {
-            crate::member::is_watched(federation, &node.config.name)
+            crate::member::is_watched(&federation, &node.config.name)
         });
         Self {
             open: Arc::new(move || Ok(Reader::open(layout.clone(), Arc::clone(&disk))?)),

@@ -125,6 +125,9 @@ pub struct Standing {
 /// Called once with how far a member is, on the writer thread: it must not block.
 type StatusReply = Box<dyn FnOnce(Option<federation::Status>) + Send>;
 
+/// Called once with whether the epoch follows the newest, on the writer thread: it must not block.
+type Amended = Box<dyn FnOnce(bool) + Send>;
+
 pub use witness::{WitnessReply, WitnessRequest};
 
 /// Where a member's messages go. Called on the writer thread: it must not block.
@@ -163,6 +166,8 @@ enum Command {
     Renew(Renew),
     /// Something of the runtime's own on the same store; see [`Writer::between`].
     Between(Between),
+    /// An epoch is in force; see [`Writer::amend`].
+    Amend(Box<Federation>, Amended),
     /// The flusher has something to say; see [`Work::apply_flush`].
     Wake,
     Close,
@@ -390,20 +395,6 @@ impl Writer {
         let _ = self.queue.send(Command::OwnFork(Box::new(proof)));
     }
 
-    /// Another epoch is in force: all epochs from the founding on, the newest last. They are in `genesis.json` already, so that a
-    /// start finds them there if this is lost.
-    ///
-    /// The engine does not change its epoch while it runs yet: what is new takes the next start.
-    pub fn amend(&self, federations: Vec<Federation>) {
-        if let Some(newest) = federations.last() {
-            let epoch = newest.manifest().epoch;
-            tracing::info!(
-                epoch,
-                "the engine goes on in its epoch until the node starts again"
-            );
-        }
-    }
-
     /// Drops payloads that belong to no entry, by their commitments.
     pub fn drop_payloads(&self, ids: Vec<[u8; 32]>) {
         // A writer that ended leaves them to the next start.
@@ -429,6 +420,24 @@ impl Writer {
         let run: Between = Box::new(move |store| drop(done.send(work(store))));
         // A writer that ended drops it, and with it the sender.
         let _ = self.queue.send(Command::Between(run));
+        wait.recv()
+            .map_err(|_| Failure::Stopped("the writer thread ended".to_owned()))
+    }
+
+    /// From now on this epoch is in force, too: its manifest was verified along the chain. Nothing is interrupted; until the ledgers
+    /// have their joint digests, the towers of both epochs count. Says whether it follows the newest: if not, nothing changed.
+    /// Blocks while the queue is full.
+    ///
+    /// # Errors
+    /// [`Failure::Stopped`], when the writer ended.
+    pub fn amend(&self, next: Federation) -> Result<bool, Failure> {
+        let (answer, wait) = sync_channel(1);
+        let reply: Amended = Box::new(move |follows| {
+            // Whoever asked may have gone.
+            let _gone = answer.send(follows);
+        });
+        // A writer that ended drops it, and with it the sender.
+        let _ = self.queue.send(Command::Amend(Box::new(next), reply));
         wait.recv()
             .map_err(|_| Failure::Stopped("the writer thread ended".to_owned()))
     }

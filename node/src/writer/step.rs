@@ -10,6 +10,7 @@ use belfry_protocol::engine::ledger::{Free, Head, Input, Promise};
 use belfry_protocol::engine::store::{Record, StoreError, Transaction};
 use belfry_protocol::engine::{self, Now, RequestId};
 use belfry_protocol::entry::json::Json;
+use belfry_protocol::manifest::Federation;
 use std::time::{Duration, Instant};
 
 /// What a step takes.
@@ -47,8 +48,8 @@ pub struct Done {
 pub struct Stepper {
     store: Store,
     machine: Machine,
-    /// Certificates that the outlet was told of.
-    certificates: usize,
+    /// What the outlet was told of members, see [`Members::generation`](federation::members::Members::generation).
+    told: Option<usize>,
 }
 
 impl Stepper {
@@ -58,7 +59,7 @@ impl Stepper {
         Self {
             store,
             machine,
-            certificates: 0,
+            told: None,
         }
     }
 
@@ -124,6 +125,11 @@ impl Stepper {
         }
     }
 
+    /// The next epoch is in force; says whether it follows the newest.
+    pub fn amend(&mut self, next: Federation) -> bool {
+        self.engine_mut().is_some_and(|engine| engine.amend(next))
+    }
+
     /// How far a member is; `None` outside a federation, or when the store fails.
     pub fn status(&mut self) -> Option<federation::Status> {
         // Also on a full disk: then more than ever somebody wants to know.
@@ -185,12 +191,9 @@ impl Stepper {
                 let own = inputs.into_iter().map(federation::Input::Ledger);
                 let all = flushed.chain(own).chain(messages).collect();
                 let mut outputs = engine.step(now, seed, &mut tx, all)?;
-                // Chains only grow, so their number tells whether one did.
                 let members = engine.members();
-                let known = (0..members.count()).map(|one| members.chain(one).len());
-                let known = known.sum();
-                if known != self.certificates {
-                    self.certificates = known;
+                if self.told != Some(members.generation()) {
+                    self.told = Some(members.generation());
                     outlet.members(members);
                 }
                 // Prepares carry this step's entries: what belongs to them may not be lost once towers hold them (R10).

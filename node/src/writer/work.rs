@@ -209,6 +209,7 @@ impl Work {
             Command::Status(answer) => taken.statuses.push(answer),
             Command::Between(work) => work(self.stepper.store_mut()),
             Command::Renew(renew) => taken.renewals.push(renew),
+            Command::Amend(next, answer) => answer(self.stepper.amend(*next)),
             Command::DropPayloads(ids) => {
                 if let Err(error) = self.stepper.store_mut().drop_payloads(&ids) {
                     tracing::warn!(%error, "payloads without entries could not be dropped; the next start tries again");

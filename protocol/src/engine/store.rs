@@ -117,11 +117,13 @@ pub enum Table {
     Genesis,
     /// What made each epoch active, by epoch; kept for ever.
     Manifests,
+    /// How each ledger came into an epoch, by ledger and epoch; kept for ever: see [`super::federation::epochs::JointRow`].
+    Joints,
 }
 
 impl Table {
     /// All of them, for checks that go through everything.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Mirror,
         Self::Certificates,
         Self::Disks,
@@ -137,6 +139,7 @@ impl Table {
         Self::Votes,
         Self::Genesis,
         Self::Manifests,
+        Self::Joints,
     ];
 
     /// Name in the store and in checksums.
@@ -158,6 +161,7 @@ impl Table {
             Self::Votes => "votes",
             Self::Genesis => "genesis",
             Self::Manifests => "manifests",
+            Self::Joints => "joints",
         }
     }
 }

@@ -116,6 +116,22 @@ pub(crate) fn own_keys(name: &str, from_sizes: &[u64]) -> OwnKeys {
     }
 }
 
+/// A member as a manifest lists it.
+pub(crate) fn line(name: &str, factory: bool, tower: bool) -> Member {
+    let number = u16::from_be_bytes(sha256(name.as_bytes()).0[..2].try_into().unwrap());
+    let identity = SigningKey::ed25519(name, seed(name, "identity")).unwrap();
+    Member {
+        name: name.to_owned(),
+        factory,
+        tower,
+        identity: identity.verifier().clone(),
+        peer: peer_id(name),
+        addresses: vec![format!("/ip4/127.0.0.1/tcp/{}", number.max(1))],
+        http: None,
+        certificate_head: certificate_hash(&certificates(name, &[0])[0]),
+    }
+}
+
 /// One factory and `towers` towers, of which the first `both` are factories too.
 pub(crate) fn found(towers: usize, k: u32, both: usize) -> Founded {
     let names: Vec<String> = (0..=towers)
@@ -130,19 +146,7 @@ pub(crate) fn found(towers: usize, k: u32, both: usize) -> Founded {
     let members = names
         .iter()
         .enumerate()
-        .map(|(number, name)| Member {
-            name: name.clone(),
-            factory: number <= both,
-            tower: number > 0,
-            identity: SigningKey::ed25519(name, seed(name, "identity"))
-                .unwrap()
-                .verifier()
-                .clone(),
-            peer: peer_id(name),
-            addresses: vec![format!("/ip4/127.0.0.1/tcp/{}", 4_000 + number)],
-            http: None,
-            certificate_head: certificate_hash(&certificates(name, &[0])[0]),
-        })
+        .map(|(number, name)| line(name, number <= both, number > 0))
         .collect();
     let count = u32::try_from(towers + 1).unwrap();
     let manifest = Manifest {

@@ -3,6 +3,7 @@
 
 mod agenda;
 mod clocks;
+mod epochs;
 mod forks;
 mod forks_kept;
 mod forks_review;

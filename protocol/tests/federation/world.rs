@@ -4,6 +4,7 @@
 use super::founding::{START, found, own_keys, peer_id};
 use belfry_protocol::engine::RequestId;
 use belfry_protocol::engine::federation::disk::OwnDisk;
+use belfry_protocol::engine::federation::epochs;
 use belfry_protocol::engine::federation::members::Members;
 use belfry_protocol::engine::federation::{
     ASK_US, Alarm, Engine, Free, Input, Promise, REACK_US, Settings, serve,
@@ -51,6 +52,18 @@ pub(crate) struct Node {
     pub(crate) from_sizes: Vec<u64>,
     /// Whether it may make new keys.
     pub(crate) no_new_keys: bool,
+    /// How many epochs it knows.
+    pub(crate) epochs: usize,
+}
+
+impl Node {
+    pub(crate) fn new(epochs: usize) -> Self {
+        Self {
+            from_sizes: vec![0],
+            epochs,
+            ..Self::default()
+        }
+    }
 }
 
 pub(crate) fn wall(now_us: u64) -> TimeUs {
@@ -60,7 +73,10 @@ pub(crate) fn wall(now_us: u64) -> TimeUs {
 
 pub(crate) struct World {
     pub(crate) now_us: u64,
-    federation: Federation,
+    /// All epochs so far, oldest first.
+    pub(crate) epochs: Vec<Federation>,
+    /// By node.
+    pub(crate) names: Vec<String>,
     pub(crate) nodes: Vec<Node>,
     queue: BTreeMap<(u64, u64), (usize, Parcel)>,
     sequence: u64,
@@ -103,24 +119,13 @@ impl World {
     /// The same; the first `both` towers are factories too.
     pub(crate) fn with_both(towers: usize, k: u32, both: usize) -> Self {
         let federation = Federation::from(found(towers, k, both));
-        let nodes = (0..=towers)
-            .map(|_| Node {
-                store: MemStore::default(),
-                engine: None,
-                starts: 0,
-                alarms: Vec::new(),
-                witnessed: Vec::new(),
-                acked: 0,
-                digests: BTreeSet::new(),
-                refusals: Vec::new(),
-                restored: false,
-                from_sizes: vec![0],
-                no_new_keys: false,
-            })
-            .collect();
+        let nodes = (0..=towers).map(|_| Node::new(1)).collect();
+        let names = federation.manifest().members.iter();
+        let names = names.map(|member| member.name.clone()).collect();
         let mut world = Self {
             now_us: 0,
-            federation,
+            epochs: vec![federation],
+            names,
             nodes,
             queue: BTreeMap::new(),
             sequence: 0,
@@ -148,13 +153,12 @@ impl World {
     }
 
     pub(crate) fn name(&self, node: usize) -> &str {
-        &self.federation.manifest().members[node].name
+        &self.names[node]
     }
 
     /// Starts a node on its store and connects it.
     pub(crate) fn start(&mut self, at: usize) {
         let name = self.name(at).to_owned();
-        let me = self.federation.member(&name).unwrap().0;
         let node = &mut self.nodes[at];
         node.starts += 1;
         let mut instance = [0; 16];
@@ -185,9 +189,13 @@ impl World {
             solo: false,
             backup_retention_us: 0,
         };
+        let known = self.epochs[..node.epochs.max(1)].to_vec();
+        let tx = node.store.begin();
+        let members = Members::through(epochs::needed(&tx, known, &name).unwrap()).unwrap();
+        tx.commit().unwrap();
         let settings = Settings {
-            members: Members::new(self.federation.clone()),
-            me,
+            me: members.by_name(&name).unwrap(),
+            members,
             incarnation,
             incarnation_before: before,
             keys: keys.clone(),
@@ -232,7 +240,7 @@ impl World {
         }
     }
 
-    fn connect(&mut self, a: usize, b: usize) {
+    pub(crate) fn connect(&mut self, a: usize, b: usize) {
         let (low, high) = (a.min(b), a.max(b));
         let up = |node: usize| self.nodes[node].engine.is_some();
         if a == b
@@ -270,7 +278,8 @@ impl World {
     }
 
     fn index(&self, peer: &str) -> usize {
-        self.federation.by_peer(peer).unwrap().0
+        let mut names = self.names.iter();
+        names.position(|name| peer_id(name) == peer).unwrap()
     }
 
     pub(crate) fn linked(&self, a: usize, b: usize) -> bool {

@@ -192,7 +192,7 @@ impl Drive {
         let now = (boot.instance, boot.wall);
         let started = startup::start_up(&mut store, &disk, &boot.keys.log, watched, now)?;
         let start = member::Start {
-            federation,
+            epochs: vec![federation],
             name: &member.name,
             identity: &member.identity,
             peer: &member.peer,

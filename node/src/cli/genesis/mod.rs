@@ -124,6 +124,9 @@ fn describe(value: &Value) -> Vec<String> {
             text(value, "lineage")
         ),
     }];
+    if value.get("listed") == Some(&Value::Bool(false)) {
+        lines.push("this node is no member of the newest epoch".to_owned());
+    }
     if value.get("rebuilding") == Some(&Value::Bool(true)) {
         lines.push(
             "this directory was lost or restored: it casts no vote before its own are read back"

@@ -61,6 +61,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         }
         let name = digest.origin.clone();
         self.v.forks.remember(&note);
+        self.look_for_joint(origin, &digest, &note);
         self.see(origin, &digest, &note)?;
         let mirror = Mirror::load_or_new(self.own.tx, &name)?;
         // Its mirror line speaks of entries: after a rollback it is not said again before they are back (R4).
@@ -262,7 +263,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         let doubted =
             forks.is_forked(origin) || forks.is_held_up(origin) || forks.is_liar(self.settings.me);
         // The time that is signed is this step's, and this step's clock was judged when it began (R4).
-        let may_ack = self.may_ack(origin) && self.clock_may_ack();
+        let may_ack = self.may_ack(origin) && self.is_welcome(origin) && self.clock_may_ack();
         if doubted || mirror.conflict || !ready || !may_ack {
             return Ok(());
         }

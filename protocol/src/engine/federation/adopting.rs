@@ -107,6 +107,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
             None => Stop::Bad(Bad("malformed entries")),
         })?;
         proved(&self.own.head.edge, head, (under.0, &under.1))?;
+        self.adopted_activations(head.from, entries);
         let size = self.own.head.size();
         if let Some((signed, _, note)) = digest
             && signed == size

@@ -106,7 +106,7 @@ impl Clock {
         let sources: Vec<_> = offsets.collect();
         judge(
             &sources,
-            settings.members.count(),
+            settings.members.current(),
             settings.clock_bound_us(),
         )
     }
@@ -200,7 +200,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         self.v.clock.violations += u64::from(violated && !told);
         let judged = &self.v.clock.judged;
         if let Some(own) = judged.own.filter(|_| violated && !told) {
-            let (against, members) = (judged.against, self.settings.members.count());
+            let (against, members) = (judged.against, self.settings.members.current());
             self.alarm(Alarm::ClockViolated {
                 own,
                 against,

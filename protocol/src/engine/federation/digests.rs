@@ -10,6 +10,7 @@ use crate::engine::ledger::{self, Head};
 use crate::engine::store::{Record, StoreError, Transaction};
 use crate::note::{SignatureLine, SignedNote, VerifierKey};
 use crate::wire::v1::Kind;
+use std::collections::BTreeSet;
 
 /// Pause before a digest that is unanswered or was refused is sent again, in microseconds.
 const AGAIN_US: u64 = 1_000_000;
@@ -63,7 +64,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         let me = self.settings.me;
         let acked = self.v.acked >= size;
         let towers: Vec<MemberIx> = self.settings.members.towers_of(me).collect();
-        let mut frame = None;
+        let (mut frame, mut whole) = (None, None);
         for tower in towers {
             let Some(peer) = self.connection(tower).map(str::to_owned) else {
                 continue;
@@ -78,7 +79,9 @@ impl<T: Transaction> Turn<'_, '_, T> {
             if !due {
                 continue;
             }
-            let bytes = match &frame {
+            let welcome = self.is_to_be_welcomed(tower);
+            let made = if welcome { &mut whole } else { &mut frame };
+            let bytes = match &*made {
                 Some(bytes) => bytes,
                 None => {
                     let Some(note) = self.own.tx.digest(size)? else {
@@ -86,13 +89,12 @@ impl<T: Transaction> Turn<'_, '_, T> {
                     };
                     let note = SignedNote::parse(note.as_bytes())
                         .map_err(|error| StoreError::Damaged(error.to_string()))?;
-                    let log = note
-                        .signatures()
-                        .iter()
-                        .filter(|line| line.name() == self.ledger.origin());
-                    let only = SignedNote::new(note.text(), log.cloned().collect())
+                    let origin = self.ledger.origin();
+                    let lines = note.signatures().iter();
+                    let lines = lines.filter(|line| welcome || line.name() == origin);
+                    let only = SignedNote::new(note.text(), lines.cloned().collect())
                         .map_err(|error| StoreError::Damaged(error.to_string()))?;
-                    frame.insert(note_frame(Kind::Digest, &only.to_string()))
+                    made.insert(note_frame(Kind::Digest, &only.to_string()))
                 }
             };
             let bytes = PromiseBytes(bytes.clone());
@@ -156,7 +158,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         }
         self.own.tx.put_digest(digest.size, &kept.to_string())?;
         let members = &self.settings.members;
-        let mirrored = members
+        let mirrored: BTreeSet<MemberIx> = members
             .towers_of(me)
             .filter(|tower| !self.v.forks.is_liar(*tower))
             .filter(|tower| {
@@ -173,11 +175,10 @@ impl<T: Transaction> Turn<'_, '_, T> {
                         })
                 })
             })
-            .count();
-        let needed = members
-            .quorum_of(me)
-            .map_or(usize::MAX, |quorum| quorum.needed as usize);
-        if mirrored >= needed && digest.size > self.v.acked {
+            .collect();
+        self.settle_by(me, &digest, &kept, &mirrored);
+        let enough = self.is_enough(digest.size, |tower| mirrored.contains(&tower));
+        if enough && digest.size > self.v.acked {
             self.v.acked = digest.size;
             self.own
                 .tx

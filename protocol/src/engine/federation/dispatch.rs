@@ -51,6 +51,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
                 What::Forks | What::Revocations => {}
                 What::Proof { question } => self.proof_came(question, None)?,
                 What::Prepare { .. } | What::Digest { .. } => {}
+                What::Joint { member } => self.v.epochs.disconnected(member),
             }
             return Ok(());
         };
@@ -71,6 +72,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         match (what, kind) {
             (What::Prepare { member }, Kind::Prepared) => self.prepared_answered(member, payload),
             (What::Digest { member }, Kind::Acks) => self.acks_answered(member, payload),
+            (What::Joint { .. }, _) => Ok(()),
             (What::Recover { member }, Kind::Recovered) => self.recovered_answered(member, payload),
             (What::Marks { member }, Kind::Marked) => self.marks_answered(member, payload),
             (What::Marks { member }, Kind::Refused) => self.marks_refused(member, payload),

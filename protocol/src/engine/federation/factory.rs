@@ -94,6 +94,26 @@ impl Factory {
         }
     }
 
+    /// The members are others now: its ledger may be watched from now on, or not any more.
+    pub(super) fn amended(&mut self, settings: &Settings) {
+        let members = &settings.members;
+        let watched = members.is_factory(settings.me) && members.quorum_of(settings.me).is_some();
+        match &self.phase {
+            Phase::Stopped(_) => {}
+            Phase::Idle if watched => self.phase = Self::new(settings).phase,
+            Phase::Idle => {}
+            _ if !members.is_current(settings.me) => {
+                let epoch = members.epoch();
+                self.stop(&format!(
+                    "this node is no member from epoch {epoch} on, and its ledger ends; `belfry ledger retire` names a successor"
+                ));
+            }
+            _ if !watched => self.phase = Phase::Idle,
+            // Who is new is told everything, and what is asked of whom has changed.
+            _ => self.digests.clear(),
+        }
+    }
+
     /// Forgets what is on its way; towers say again what they hold.
     pub(super) fn forget(&mut self, settings: &Settings) {
         self.cuts.clear();
@@ -312,24 +332,18 @@ impl<T: Transaction> Turn<'_, '_, T> {
     /// Signs the largest cut that k towers hold.
     fn sign_ready(&mut self) -> Result<(), StoreError> {
         // What is ready stays ready, and is signed under the keys that come next (R6).
-        if self.keys_ended() {
+        if self.keys_ended() || self.is_behind_itself() {
             return Ok(());
         }
-        let me = self.settings.me;
-        let needed = self
-            .settings
-            .members
-            .quorum_of(me)
-            .map_or(usize::MAX, |quorum| quorum.needed as usize);
-        let factory = &mut self.v.factory;
-        let held = |size: u64| factory.prepared.values().filter(|to| **to >= size).count();
-        let Some(ready) = factory
-            .cuts
-            .iter()
-            .rposition(|cut| held(cut.head.size()) >= needed)
-        else {
+        let prepared = &self.v.factory.prepared;
+        let held = |tower: MemberIx, size: u64| prepared.get(&tower).is_some_and(|to| *to >= size);
+        let Some(ready) = self.v.factory.cuts.iter().rposition(|cut| {
+            let size = cut.head.size();
+            self.is_enough(size, |tower| held(tower, size))
+        }) else {
             return Ok(());
         };
+        let factory = &mut self.v.factory;
         let mut head = None;
         for _ in 0..=ready {
             head = factory.cuts.pop_front().map(|cut| cut.head);

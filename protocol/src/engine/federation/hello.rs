@@ -2,6 +2,7 @@
 //! version, membership and transport id fit. A refusal is a numbered goodbye, which both sides show.
 
 use super::io::{Free, FreeBytes};
+use super::messages::is_near;
 use super::{Bad, MemberIx, Peer, Protocol, Stop, Turn, What};
 use crate::engine::store::{StoreError, Transaction};
 use crate::wire::codec::Text;
@@ -70,6 +71,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         {
             self.v.factory.disconnected(member);
             self.v.tower.disconnected(member);
+            self.v.epochs.disconnected(member);
         }
         self.v.asked.retain(|_, asked| asked.peer != peer);
         self.v.fetches.retain(|_, fetch| fetch.peer != peer);
@@ -96,7 +98,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
             reason: Text::new(goodbye.map_or(String::new(), |why| why.reason().to_owned()))
                 .unwrap_or_default(),
             federation: members.federation().id(),
-            epoch: members.federation().manifest().epoch,
+            epoch: members.epoch(),
             manifest_head: members.federation().hash(),
             versions: settings.versions.clone(),
             peer: Text::new(members.peer(settings.me).to_owned())?,
@@ -197,11 +199,13 @@ impl<T: Transaction> Turn<'_, '_, T> {
         if hello.federation != members.federation().id() {
             return Err(Goodbye::OtherFederation);
         }
-        let member = members.by_peer(peer).ok_or(Goodbye::NotAMember)?;
+        let departed = |member: &MemberIx| members.has_departed(self.settings.me, *member);
+        let member = members.by_peer(peer).filter(|one| !departed(one));
+        let member = member.ok_or(Goodbye::NotAMember)?;
         if common_version(&self.settings.versions, &hello.versions).is_none() {
             return Err(Goodbye::NoCommonVersion);
         }
-        if hello.epoch != members.federation().manifest().epoch {
+        if !is_near(hello.epoch, members.epoch(), false) {
             return Err(Goodbye::OtherEpoch);
         }
         let ours = members.peer(self.settings.me);

@@ -54,6 +54,8 @@ pub(super) struct Tower {
     nonce: [u8; 16],
     /// Who told what it saw of which ledger.
     told: Told,
+    /// Ledgers of which enough others told since the start: a new epoch with more of them does not ask again.
+    enough: BTreeSet<MemberIx>,
     asked: BTreeMap<MemberIx, u64>,
     counters: Counters,
     /// What others told a restored tower of a ledger: by ledger, then by who told it.
@@ -113,6 +115,7 @@ impl Tower {
     pub(super) fn ask_again(&mut self, origin: MemberIx) {
         self.heard.remove(&origin);
         self.told.forget(origin);
+        self.enough.remove(&origin);
     }
 }
 
@@ -130,19 +133,18 @@ pub(super) fn told_enough(settings: &Settings, v: &Volatile, origin: MemberIx) -
             .filter(|one| v.connection(members, *one).is_some())
             .all(|one| v.tower.told.has(one, origin));
     let factory = v.connection(members, origin).is_none() || v.tower.told.has(origin, origin);
-    factory && (accepted || others_told(settings, v, origin))
+    let enough = v.tower.enough.contains(&origin);
+    factory && (enough || accepted || others_told(settings, v, origin))
 }
 
 /// Whether r other towers told what they saw of a ledger, or all if they are fewer.
 fn others_told(settings: &Settings, v: &Volatile, origin: MemberIx) -> bool {
-    let (members, me) = (&settings.members, settings.me);
-    let others: Vec<MemberIx> = members.towers_of(origin).filter(|one| *one != me).collect();
-    let needed = members
-        .quorum_of(origin)
-        .map_or(others.len(), |quorum| quorum.recovery as usize)
-        .min(others.len());
-    let told = |member: &MemberIx| v.tower.told.has(*member, origin);
-    others.iter().filter(|one| told(one)).count() >= needed
+    let told = |one: MemberIx| v.tower.told.has(one, origin);
+    settings.members.judges_of(origin).all(|judge| {
+        let others = judge.number(|one| one != settings.me);
+        let needed = (judge.quorum().recovery as usize).min(others);
+        judge.number(|one| one != settings.me && told(one)) >= needed
+    })
 }
 
 /// Whom a tower waits for before it acks some ledger; nobody once it was told enough.
@@ -152,7 +154,7 @@ pub(super) fn waits_for(settings: &Settings, v: &Volatile) -> BTreeSet<MemberIx>
     if !members.is_tower(me) {
         return missing;
     }
-    for origin in (0..members.count()).filter(|one| *one != me && members.is_factory(*one)) {
+    for origin in (0..members.count()).filter(|one| settings.watches(*one)) {
         if told_enough(settings, v, origin) {
             continue;
         }
@@ -383,6 +385,9 @@ impl<T: Transaction> Turn<'_, '_, T> {
         for (origin, name) in names {
             self.heard_of(member, origin, marked.signs);
             self.v.tower.told.add(member, origin);
+            if others_told(self.settings, self.v, origin) {
+                self.v.tower.enough.insert(origin);
+            }
             self.ack_if_held(origin, &name)?;
         }
         Ok(self.end_acceptance()?)

@@ -1,20 +1,30 @@
-//! Who is who: the manifest's members with the certificate chains known so far (R6).
-//! May not trust a chain that does not lead through the certificate the manifest pins.
+//! Who is who: the members of the newest epoch, and of those before it that some ledger still needs (R14), with the certificate
+//! chains known so far (R6). May not trust a chain that does not lead through the certificate the manifest pins.
 
+use super::councils::{Council, Judge};
 use crate::cert::{Certificate, certificate_hash, key_for_size, verify_chain};
-use crate::manifest::{Federation, Quorum};
+use crate::manifest::{Federation, Member, Quorum};
 use crate::note::{SignedNote, VerifierKey};
+use crate::tlog::hash::Hash;
 use crate::wire::MemberId;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Index of a member in the manifest.
+/// Number of a member. At a start that is its place in the oldest manifest that is known; who joins later comes after, and whoever
+/// leaves keeps it.
 pub type MemberIx = usize;
 
-/// The members of one epoch.
+/// The members.
 #[derive(Clone, Debug)]
 pub struct Members {
+    /// The newest epoch.
     federation: Federation,
+    /// By member, as the newest manifest that names it says.
+    lines: Vec<Member>,
     known: Vec<Known>,
+    /// The epochs that are known, oldest first; never empty.
+    councils: Vec<Council>,
+    /// By member: the epoch from which its ledger is judged, as far as is known here.
+    settled: Vec<u64>,
     /// See [`Members::generation`]: asked for with every message, as are the positions below.
     generation: usize,
     names: BTreeMap<String, MemberIx>,
@@ -31,35 +41,94 @@ struct Known {
     revoked: BTreeSet<u64>,
 }
 
+impl Known {
+    fn new(id: MemberId) -> Self {
+        Self {
+            id,
+            notes: Vec::new(),
+            chain: Vec::new(),
+            revoked: BTreeSet::new(),
+        }
+    }
+}
+
 impl Members {
     /// The members of `federation`; no chain is known yet.
     #[must_use]
     pub fn new(federation: Federation) -> Self {
-        let members = &federation.manifest().members;
-        let (mut names, mut peers, mut ids) =
-            <(BTreeMap<_, _>, BTreeMap<_, _>, BTreeMap<_, _>)>::default();
-        for (at, member) in members.iter().enumerate() {
-            names.entry(member.name.clone()).or_insert(at);
-            peers.entry(member.peer.clone()).or_insert(at);
-            ids.entry(MemberId::of(&member.identity)).or_insert(at);
-        }
-        let known = members
-            .iter()
-            .map(|member| Known {
-                id: MemberId::of(&member.identity),
-                notes: Vec::new(),
-                chain: Vec::new(),
-                revoked: BTreeSet::new(),
-            })
-            .collect();
-        Self {
-            federation,
-            known,
+        let mut members = Self {
+            lines: Vec::new(),
+            known: Vec::new(),
+            councils: Vec::new(),
+            settled: Vec::new(),
             generation: 0,
-            names,
-            peers,
-            ids,
+            names: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            ids: BTreeMap::new(),
+            federation,
+        };
+        members.convene();
+        members
+    }
+
+    /// The members of several epochs of one federation, oldest first, each following the one before; `None` without one.
+    #[must_use]
+    pub fn through(epochs: impl IntoIterator<Item = Federation>) -> Option<Self> {
+        let mut epochs = epochs.into_iter();
+        let mut members = Self::new(epochs.next()?);
+        epochs.all(|next| members.amend(next)).then_some(members)
+    }
+
+    /// The next epoch, which was verified along the chain. Says whether it is that.
+    pub fn amend(&mut self, next: Federation) -> bool {
+        let follows = next.id() == self.federation.id()
+            && Some(next.manifest().epoch) == self.epoch().checked_add(1);
+        if follows {
+            self.federation = next;
+            self.convene();
         }
+        follows
+    }
+
+    /// Takes the newest epoch into account.
+    fn convene(&mut self) {
+        let manifest = self.federation.manifest();
+        let mut council = Council::new(
+            manifest.epoch,
+            self.federation.hash(),
+            manifest.tower_quorum,
+        );
+        for line in &manifest.members {
+            let id = MemberId::of(&line.identity);
+            let at = match self.names.get(&line.name) {
+                Some(at) => *at,
+                None => {
+                    self.lines.push(line.clone());
+                    self.known.push(Known::new(id));
+                    self.settled.push(0);
+                    self.names.insert(line.name.clone(), self.lines.len() - 1);
+                    self.lines.len() - 1
+                }
+            };
+            if self.known[at].id != id {
+                // Another identity key begins another chain.
+                self.known[at] = Known::new(id);
+            }
+            self.lines[at] = line.clone();
+            council.set(at, line.factory, line.tower);
+        }
+        self.councils.push(council);
+        self.peers.clear();
+        self.ids.clear();
+        // Newest first: who left loses a transport id that somebody else has now.
+        let current = |at: &MemberIx| self.is_current(*at);
+        let (now, before): (Vec<_>, Vec<_>) = (0..self.lines.len()).partition(current);
+        for at in now.into_iter().chain(before) {
+            let peer = self.lines[at].peer.clone();
+            self.peers.entry(peer).or_insert(at);
+            self.ids.entry(self.known[at].id).or_insert(at);
+        }
+        self.count_known();
     }
 
     /// The federation.
@@ -68,10 +137,48 @@ impl Members {
         &self.federation
     }
 
-    /// How many there are.
+    /// The newest epoch.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.federation.manifest().epoch
+    }
+
+    /// How many there are, with those who left: every number below this one is somebody's.
     #[must_use]
     pub fn count(&self) -> usize {
         self.known.len()
+    }
+
+    /// How many are members in the newest epoch.
+    #[must_use]
+    pub fn current(&self) -> usize {
+        self.newest().count()
+    }
+
+    /// Whether this is a member in the newest epoch.
+    #[must_use]
+    pub fn is_current(&self, member: MemberIx) -> bool {
+        self.newest().has(member)
+    }
+
+    fn newest(&self) -> &Council {
+        &self.councils[self.councils.len() - 1]
+    }
+
+    /// Whether this is no member any more, and no ledger that `me` has to do with needs it.
+    #[must_use]
+    pub fn has_departed(&self, me: MemberIx, member: MemberIx) -> bool {
+        if self.is_current(member) {
+            return false;
+        }
+        let concerns = |origin: &MemberIx| {
+            *origin == me || self.judges_of(*origin).any(|judge| judge.counts(me))
+        };
+        let mut ledgers = (0..self.count()).filter(concerns);
+        !ledgers.any(|origin| {
+            let needs = |judge: Judge<'_>| origin == member || judge.counts(member);
+            self.newest().is_factory(origin) && self.judges_of(origin).any(needs)
+        })
     }
 
     /// The member with this transport id.
@@ -101,42 +208,86 @@ impl Members {
     /// A member's name.
     #[must_use]
     pub fn name(&self, member: MemberIx) -> &str {
-        &self.federation.manifest().members[member].name
+        &self.lines[member].name
     }
 
     /// A member's transport id.
     #[must_use]
     pub fn peer(&self, member: MemberIx) -> &str {
-        &self.federation.manifest().members[member].peer
+        &self.lines[member].peer
     }
 
     /// A member's identity key.
     #[must_use]
     pub fn identity(&self, member: MemberIx) -> &VerifierKey {
-        &self.federation.manifest().members[member].identity
+        &self.lines[member].identity
+    }
+
+    /// A member as the newest manifest that names it lists it.
+    #[must_use]
+    pub fn line(&self, member: MemberIx) -> &Member {
+        &self.lines[member]
     }
 
     /// Whether a member keeps a ledger that towers mirror.
     #[must_use]
     pub fn is_factory(&self, member: MemberIx) -> bool {
-        self.federation.manifest().members[member].factory
+        self.newest().is_factory(member)
     }
 
-    /// Whether a member is a tower.
+    /// Whether a member is a tower, or was one that some ledger still needs.
     #[must_use]
     pub fn is_tower(&self, member: MemberIx) -> bool {
-        self.federation.manifest().members[member].tower
+        self.newest().is_tower(member)
+            || (self.councils.len() > 1
+                && (0..self.count()).any(|origin| {
+                    let mut judges = self.judges_of(origin);
+                    judges.any(|judge| judge.counts(member))
+                }))
     }
 
-    /// The towers that count for `origin`: never the origin's own member (R2).
+    /// Whose word counts for the ledger of `origin`, epoch by epoch, oldest first: usually one epoch, and during an activation
+    /// two or more. Nobody's if it is no factory's.
+    pub fn judges_of(&self, origin: MemberIx) -> impl DoubleEndedIterator<Item = Judge<'_>> {
+        let from = self.settled[origin];
+        let watched = self.newest().is_factory(origin);
+        let councils = self.councils.iter();
+        councils
+            .filter(move |one| watched && one.epoch >= from)
+            .filter_map(move |one| one.judge(origin))
+    }
+
+    /// Whether there is a judge of that ledger, and every one of them says yes.
+    pub(super) fn every_judge(&self, origin: MemberIx, says: impl Fn(Judge<'_>) -> bool) -> bool {
+        let mut judges = self.judges_of(origin).peekable();
+        judges.peek().is_some() && judges.all(says)
+    }
+
+    /// From this epoch on the ledger of `origin` is judged: a joint digest shows it.
+    pub(super) fn settle(&mut self, origin: MemberIx, epoch: u64) {
+        self.settled[origin] = self.settled[origin].max(epoch);
+        self.count_known();
+    }
+
+    /// Hash of an epoch's manifest, if it is one of those that are known.
+    pub(super) fn manifest_of(&self, epoch: u64) -> Option<Hash> {
+        let mut councils = self.councils.iter();
+        councils
+            .find(|one| one.epoch == epoch)
+            .map(|one| one.manifest)
+    }
+
+    /// The towers that count for `origin` in any of the epochs that judge it: never the origin's own member (R2).
     pub fn towers_of(&self, origin: MemberIx) -> impl Iterator<Item = MemberIx> + '_ {
-        (0..self.known.len()).filter(move |member| *member != origin && self.is_tower(*member))
+        let judges: Vec<Judge<'_>> = self.judges_of(origin).collect();
+        (0..self.known.len()).filter(move |one| judges.iter().any(|judge| judge.counts(*one)))
     }
 
-    /// The quorum of `origin`'s towers.
+    /// The quorum of `origin`'s towers in the newest epoch.
     #[must_use]
     pub fn quorum_of(&self, origin: MemberIx) -> Option<Quorum> {
-        self.federation.quorum_of(self.name(origin))
+        let newest = self.newest().judge(origin);
+        newest.map(|judge| judge.quorum())
     }
 
     /// Takes a longer or first chain of a member. Returns whether anything is new.
@@ -144,7 +295,7 @@ impl Members {
         if notes.len() <= self.known[member].notes.len() {
             return false;
         }
-        let pinned = self.federation.manifest().members[member].certificate_head;
+        let pinned = self.lines[member].certificate_head;
         let extends = self.known[member]
             .notes
             .iter()
@@ -213,7 +364,7 @@ impl Members {
         newest.filter(move |one| !self.is_revoked(member, one.serial))
     }
 
-    /// How many certificates and revocations are known in all: grows with everything that is learned.
+    /// Grows with everything that is learned: certificates, revocations, epochs, and ledgers that came into them.
     #[must_use]
     pub fn generation(&self) -> usize {
         self.generation
@@ -222,7 +373,13 @@ impl Members {
     fn count_known(&mut self) {
         let sizes = self.known.iter();
         let sizes = sizes.map(|known| known.chain.len() + known.revoked.len());
-        self.generation = sizes.sum();
+        // An epoch may replace a chain by a shorter one.
+        let epochs = self.settled.iter().copied().chain([self.epoch()]);
+        let epochs = epochs
+            .fold(0_u64, u64::saturating_add)
+            .saturating_mul(1 << 32);
+        let epochs = usize::try_from(epochs).unwrap_or(usize::MAX);
+        self.generation = sizes.sum::<usize>().saturating_add(epochs);
     }
 
     /// The key that signs a member's digest of `size` entries.

@@ -23,6 +23,7 @@
 //! | `dispatch` | from frames to the rule that answers them |
 //! | [`witness`] | checkpoints that come over HTTP, of members and of other logs (R4) |
 //! | `status`, `alarms`, `refusals` | how far the node is, what went wrong and what was refused, for people |
+//! | `councils`, [`epochs`] | whose word counts for a ledger while epochs change (R14) |
 //! | [`ahead`], [`checks`], [`members`], `messages`, [`io`] | signatures, who is who, envelopes, inputs and outputs |
 
 mod acks;
@@ -35,10 +36,12 @@ pub mod bounds;
 pub mod certificates;
 pub mod checks;
 mod clock;
+mod councils;
 mod cuts;
 mod digests;
 pub mod disk;
 mod dispatch;
+pub mod epochs;
 mod factory;
 mod fetch;
 pub mod forks;
@@ -74,6 +77,7 @@ use super::nonces::Counts;
 use super::outbox::Outbox;
 use super::store::{StoreError, Transaction};
 use crate::clock::Interval;
+use crate::manifest::Federation;
 use crate::wire::Range;
 use checks::Checks;
 use disk::OwnDisk;
@@ -152,6 +156,7 @@ struct Volatile {
     clock: clock::Clock,
     windows: window::Windows,
     revocations: revocations::Known,
+    epochs: epochs::Epochs,
     /// The keys changed: every peer is to hear of the new certificate.
     say_hello: bool,
     /// Certificates of this node may lack their entry.
@@ -219,15 +224,31 @@ struct Asked {
 /// What was asked.
 enum What {
     Hello,
-    Prepare { member: MemberIx },
-    Digest { member: MemberIx },
-    Recover { member: MemberIx },
-    Marks { member: MemberIx },
-    Entries { origin: String },
+    Prepare {
+        member: MemberIx,
+    },
+    Digest {
+        member: MemberIx,
+    },
+    /// A joint digest was shown; whatever is answered is no news.
+    Joint {
+        member: MemberIx,
+    },
+    Recover {
+        member: MemberIx,
+    },
+    Marks {
+        member: MemberIx,
+    },
+    Entries {
+        origin: String,
+    },
     Certificates,
     Revocations,
     Forks,
-    Proof { question: u64 },
+    Proof {
+        question: u64,
+    },
 }
 
 /// One step in progress.
@@ -303,6 +324,7 @@ impl Engine {
                 clock: clock::Clock::default(),
                 windows: window::Windows::default(),
                 revocations: revocations::Known::default(),
+                epochs: epochs::Epochs::default(),
                 say_hello: false,
                 certificates_owed: true,
                 acked: 0,
@@ -329,6 +351,20 @@ impl Engine {
         self.volatile.say_hello = true;
         self.volatile.certificates_owed = true;
         self.volatile.forks.ranges_are_due();
+    }
+
+    /// The next epoch is in force: its manifest was verified along the chain. Says whether it follows the newest; if not, nothing changes.
+    pub fn amend(&mut self, next: Federation) -> bool {
+        if !self.settings.members.amend(next) {
+            return false;
+        }
+        self.volatile.factory.amended(&self.settings);
+        self.volatile.complete.clear();
+        self.volatile.may_lack = true;
+        self.volatile.say_hello = true;
+        // What the store says of members is read again: some are new.
+        self.volatile.steps = 0;
+        true
     }
 
     /// First size that a log key signs which is made now and handed over with [`Engine::renew`] before the next step, for a
@@ -431,6 +467,7 @@ impl Engine {
         self.volatile.tower = marks::Tower::default();
         self.volatile.windows = window::Windows::default();
         self.volatile.revocations.forget();
+        self.volatile.epochs.forget();
         self.volatile.clock.untold();
         self.volatile.certificates_owed = true;
         self.volatile.steps = 0;

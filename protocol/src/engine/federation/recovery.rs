@@ -234,14 +234,13 @@ impl<T: Transaction> Turn<'_, '_, T> {
     /// With r answers: adopt the newest digest, then the longest tail of the highest incarnation.
     fn decide(&mut self) -> Result<(), StoreError> {
         let me = self.settings.me;
-        let Some(quorum) = self.settings.members.quorum_of(me) else {
-            return Ok(());
-        };
         self.drop_stale_answers()?;
         let Phase::Recovering(round) = &self.v.factory.phase else {
             return Ok(());
         };
-        if round.answers.len() < quorum.recovery as usize {
+        let answered = |tower: MemberIx| round.answers.contains_key(&tower);
+        let members = &self.settings.members;
+        if !members.every_judge(me, |judge| judge.is_recovery(answered)) {
             return Ok(());
         }
         let signed = self.own.head.signed.unwrap_or(0);

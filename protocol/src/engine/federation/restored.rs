@@ -333,8 +333,9 @@ impl<T: Transaction> Turn<'_, '_, T> {
             .filter(|one| others.contains(one))
             .copied()
             .collect();
-        let faulty = self.settings.members.quorum_of(origin);
-        let faulty = faulty.map_or(0, |quorum| quorum.faulty as usize);
+        let judges = self.settings.members.judges_of(origin);
+        let faulty = judges.map(|judge| judge.quorum().faulty as usize);
+        let faulty = faulty.min().unwrap_or(0);
         if towers.len() < faulty {
             towers
         } else {
@@ -447,9 +448,6 @@ impl<T: Transaction> Turn<'_, '_, T> {
         }
         let others = self.others(origin);
         let members = &self.settings.members;
-        let Some(quorum) = members.quorum_of(origin) else {
-            return Ok(());
-        };
         let acked: BTreeSet<MemberIx> = others
             .iter()
             .filter(|one| !self.v.forks.is_liar(**one))
@@ -463,7 +461,12 @@ impl<T: Transaction> Turn<'_, '_, T> {
             .collect();
         let verified = self.v.tower.verified.get(&origin);
         let known = verified.is_some_and(|list| list.contains(&(digest.size, digest.root)));
-        if !known || acked.len() < (quorum.needed as usize).min(others.len()) {
+        let enough = members.judges_of(origin).all(|judge| {
+            let others = judge.number(|one| others.contains(&one));
+            let needed = (judge.quorum().needed as usize).min(others);
+            judge.number(|one| acked.contains(&one)) >= needed
+        });
+        if !known || !enough {
             return Ok(());
         }
         let mut mirror = Mirror::load_or_new(self.own.tx, &digest.origin)?;

@@ -295,6 +295,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         place: Place,
         part: std::ops::Range<u64>,
     ) -> Result<(), StoreError> {
+        self.find_activations_in(origin, place, part.clone())?;
         let lacking = self.v.revocations.all.iter();
         let lacking = lacking.filter(|(_, one)| !one.entries.contains_key(&origin));
         let mut lacking: Vec<_> = lacking.map(|(key, one)| (*key, one.note.clone())).collect();
@@ -347,10 +348,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
     /// Whether this tower and enough others acknowledged more than `at` entries of a ledger, by keys that are not revoked.
     fn is_acked_beyond(&self, origin: MemberIx, at: u64) -> Result<bool, StoreError> {
         let members = &self.settings.members;
-        let Some(quorum) = members.quorum_of(origin) else {
-            return Ok(false);
-        };
-        let mut acked = 0;
+        let mut acked = BTreeSet::new();
         for tower in members.towers_of(origin) {
             let beyond = match tower == self.settings.me {
                 true => Mirror::load(self.own.tx, members.name(origin))?
@@ -358,9 +356,12 @@ impl<T: Transaction> Turn<'_, '_, T> {
                     .is_some_and(|ack| ack.size > at),
                 false => self.has_acked_beyond(origin, tower, at)?,
             };
-            acked += usize::from(beyond);
+            if beyond {
+                acked.insert(tower);
+            }
         }
-        Ok(acked >= quorum.needed as usize)
+        let all = |one: MemberIx| acked.contains(&one);
+        Ok(members.every_judge(origin, |judge| judge.is_quorum(all)))
     }
 
     /// Lines by revoked keys on a digest that covers their revocation: somebody else has those keys. Kept, and a human is told.

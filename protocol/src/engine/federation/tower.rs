@@ -36,8 +36,8 @@ impl Refusal {
 impl Settings {
     /// Whether this node is a tower of that member's ledger.
     pub(super) fn watches(&self, origin: MemberIx) -> bool {
-        let (members, me) = (&self.members, self.me);
-        members.is_tower(me) && members.is_factory(origin) && origin != me
+        let mut judges = self.members.judges_of(origin);
+        judges.any(|judge| judge.counts(self.me))
     }
 }
 

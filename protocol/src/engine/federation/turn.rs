@@ -2,6 +2,7 @@
 //! themselves are in the files that it calls; no rule may be written here.
 
 use super::checks::Checks;
+use super::epochs::ACTIVE_KIND;
 use super::members::MemberIx;
 use super::{Asked, Bad, Free, Input, Protocol, Stop, Turn, What, refusals};
 use crate::engine::ledger::{self, Head};
@@ -28,11 +29,14 @@ impl<T: Transaction> Turn<'_, '_, T> {
                 .unwrap_or(0);
             self.load_chains()?;
             self.load_forks()?;
+            self.load_epochs()?;
             self.load_revocations()?;
             self.join()?;
             self.stay_silent()?;
             self.begin_restore()?;
             self.v.forks.ranges_are_due();
+            self.find_activations()?;
+            self.part();
         }
         self.v.steps += 1;
         self.hear_again()?;
@@ -145,10 +149,20 @@ impl<T: Transaction> Turn<'_, '_, T> {
             let why = format!("retired; its successor is {successor}");
             self.v.factory.stop(&why);
         }
+        let activation = match &input {
+            Own::System { kind, body, .. } if *kind == ACTIVE_KIND => Some(body.clone()),
+            _ => None,
+        };
         self.own.take_alone(self.ledger, input, silent)?;
-        if self.own.head.size() > before && self.v.factory.is_watched() {
+        if self.own.head.size() > before {
             let size = self.own.head.size();
-            self.v.factory.backlog.appended(size, bytes);
+            if self.v.factory.is_watched() {
+                self.v.factory.backlog.appended(size, bytes);
+            }
+            // It is the last: whatever housekeeping appended stands before it.
+            if let Some(body) = activation {
+                self.own_activation(size - 1, &body);
+            }
         }
         Ok(())
     }
@@ -241,6 +255,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         self.settle_claims()?;
         self.keep_forks()?;
         self.keep_revocations()?;
+        self.keep_epochs()?;
         self.say_hello();
         self.prune_nonces()?;
         self.close_window()?;
@@ -255,6 +270,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         self.tell_heads()?;
         self.recover()?;
         self.replicate()?;
+        self.tell_joint();
         self.fetch_more()
     }
 
