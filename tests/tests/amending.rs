@@ -119,6 +119,7 @@ fn a_fifth_joins_by_ticket_and_who_was_away_walks_every_epoch() {
         .json();
     assert_eq!(verified["epoch"], 1, "{verified}");
     assert_eq!(verified["members"].as_array().unwrap().len(), 5);
+    takes_entries(&founders, 3);
 
     // Two epochs pass while t3 is away; the second takes effect later than it is active.
     founders.nodes[2].kill();
@@ -143,6 +144,30 @@ fn a_fifth_joins_by_ticket_and_who_was_away_walks_every_epoch() {
     assert_eq!(file(&founders, 2).lines().count(), 4);
     let list = founders.on(2, &["genesis", "list"]).expect(0).stdout;
     assert_eq!(list.matches("in force").count(), 4, "{list}");
+    takes_entries(&founders, 3);
+
+    // As if the power had failed before the file was written: what is active and due is made good.
+    founders.nodes[4].kill();
+    let whole = file(&founders, 4);
+    let part: Vec<&str> = whole.lines().take(2).collect();
+    let target = founders.nodes[4].dir.join("genesis.json");
+    fs::write(target, part.join("\n") + "\n").unwrap();
+    founders.launch(4);
+    let _ = in_force(&founders, 4, 3);
+    assert_eq!(file(&founders, 4), whole);
+
+    // One leaves; the others go on without it.
+    let fourth = amend(&founders, 1, &["--remove", "t1.example"], &[0, 1, 2, 3, 4]);
+    let diff = founders
+        .on(3, &["genesis", "diff", &fourth[..12]])
+        .expect(0);
+    assert!(diff.stdout.contains("- member t1.example"), "{diff:?}");
+    sign(&founders, 4, &fourth, &[1, 2, 3, 4]);
+    for number in 0..5 {
+        let status = in_force(&founders, number, 4);
+        assert_eq!(status["listed"], number != 0, "{status}");
+    }
+    takes_entries(&founders, 3);
 }
 
 #[test]
@@ -196,6 +221,14 @@ fn a_ticket_of_a_federation_works_once_in_time_and_there() {
         let why = refused["refusal"].as_str().unwrap();
         assert!(why.contains("another federation"), "{why}");
     }
+}
+
+/// The factory's entries are acknowledged: the federation works.
+fn takes_entries(founders: &Founders, factory: usize) {
+    let file = founders.beside("line.ndjson");
+    fs::write(&file, "{\"said\":\"hello\"}\n").unwrap();
+    let file = file.to_string_lossy();
+    let _ = founders.until(factory, &["append", &file, "--wait", "acked", "--json"]);
 }
 
 fn path(founders: &Founders, number: usize) -> String {
