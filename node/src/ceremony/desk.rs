@@ -7,7 +7,8 @@ use crate::member::chain;
 use crate::store::Store;
 use crate::writer::{Answer, Request, Writer};
 use belfry_keys::NodeKeys;
-use belfry_protocol::engine::store::{StoreError, Transaction};
+use belfry_protocol::engine::federation::epochs::JointRow;
+use belfry_protocol::engine::store::{StoreError, Table, Transaction};
 use belfry_protocol::entry::json::Json;
 use belfry_protocol::genesis::ceremony::{
     Ceremony, Document, Free, Input, Promise, Refused, Settings, Signer, VoteRecord,
@@ -201,6 +202,8 @@ impl Desk {
                     None
                 }
             },
+            // It goes into the ledger when the epoch takes effect: from there on both epochs' towers are needed.
+            Promise::Append { kind, .. } if kind == "genesis.active" && self.is_early() => None,
             Promise::Append { vote, kind, body } => {
                 let index = self.append(kind, &body)?;
                 match vote {
@@ -221,6 +224,26 @@ impl Desk {
                 None
             }
         })
+    }
+
+    /// Whether the newest epoch is to take effect later.
+    fn is_early(&self) -> bool {
+        let newest = self.ceremony.as_ref().and_then(Ceremony::chain);
+        let effective = newest.and_then(|chain| chain.manifest().effective_seconds);
+        effective.is_some_and(|at| at > now_seconds())
+    }
+
+    /// Tells the ledger of an epoch that was to take effect later, unless the engine knows the entry already.
+    pub(super) fn tell_active(&mut self, name: &str, body: &str) -> Result<(), Failure> {
+        let damaged = || stopped(&"no epoch");
+        let epoch = epoch_of(body).ok_or_else(damaged)?;
+        let key = JointRow::key(name, epoch);
+        let read = move |store: &mut Store| store.begin_reading()?.row(Table::Joints, &key);
+        let row: Result<_, StoreError> = self.writer.between(read).map_err(|e| stopped(&e))?;
+        if row.map_err(|error| stopped(&error))?.is_none() {
+            self.append("genesis.active", body)?;
+        }
+        self.take(vec![Input::ActiveAppended { epoch }]).map(drop)
     }
 
     /// `None` if the identity key is not here.

@@ -4,6 +4,7 @@
 use super::task::{Task, now_seconds};
 use crate::exit::{Code, Failure};
 use crate::member::{self, chain};
+use belfry_protocol::genesis::ceremony::active_body;
 use belfry_protocol::genesis::chain::Link;
 use belfry_protocol::genesis::{Pinned, Remembering, Ticket, Verifier, chain as verified};
 use belfry_protocol::manifest::{Federation, Manifest};
@@ -149,6 +150,7 @@ impl Task {
                 "this node is no member any more: the others go on without it, and its ledger stays readable"
             ),
         }
+        self.tell_active(&newest)?;
         let told = self.member.as_ref().map(|beside| {
             let amended = beside.writer.amend(federation);
             amended.map_err(|error| damaged(&error))
@@ -160,6 +162,26 @@ impl Task {
             );
         }
         Ok(())
+    }
+
+    /// The ledger tells of an epoch that was to take effect later when it does. One that was not waited for is told by the vote.
+    fn tell_active(&mut self, manifest: &Manifest) -> Result<(), Failure> {
+        let (Some(id), Some(_)) = (self.federation_id(), manifest.effective_seconds) else {
+            return Ok(());
+        };
+        let body = active_body(&id, manifest.epoch, &manifest.hash());
+        self.desk.tell_active(&self.me.name, &body)
+    }
+
+    /// The same after a start: a crash may have come between.
+    pub(super) fn tell_all_active(&mut self) -> Result<(), Failure> {
+        let in_force = self.links.iter().take(self.in_force);
+        let delayed: Vec<Manifest> = in_force
+            .map(Link::manifest)
+            .filter(|manifest| manifest.effective_seconds.is_some())
+            .cloned()
+            .collect();
+        delayed.iter().try_for_each(|one| self.tell_active(one))
     }
 
     /// Loads the votes again: another epoch is in force, or a step failed.

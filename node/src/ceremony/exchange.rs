@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// How often what each has is compared, and a card is offered that was not taken yet.
 const COMPARE_EVERY: Duration = Duration::from_secs(1);
+/// The same among members while nothing is voted on.
+const COMPARE_IDLE: Duration = Duration::from_secs(5);
 /// After so long nobody waits for an answer any more.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(15);
 /// Addresses of one node that are tried.
@@ -142,6 +144,10 @@ impl Exchange {
 
     /// Who is connected now, as the network of a member says.
     pub(super) fn set_up(&mut self, up: BTreeSet<PeerId>) {
+        // Who was away is told at once.
+        if !up.is_subset(&self.up) {
+            self.compare_at = Instant::now();
+        }
         self.up = up;
     }
 
@@ -223,7 +229,9 @@ impl Exchange {
         if now < self.compare_at && !hurry {
             return false;
         }
-        self.compare_at = now + COMPARE_EVERY;
+        // While nothing is voted on, members have little to compare.
+        let idle = !self.alone && self.documents.len() == self.links.len();
+        self.compare_at = now + if idle { COMPARE_IDLE } else { COMPARE_EVERY };
         // Every request is answered or fails long before; what says so may have found no room.
         self.asked
             .retain(|_, (_, since)| now.duration_since(*since) < ANSWER_PATIENCE);

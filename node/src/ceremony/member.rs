@@ -209,6 +209,7 @@ impl Task {
             );
             self.take(vec![Input::Rebuilt(votes)])?;
         }
+        self.tell_all_active()?;
         self.look_at_epochs()
     }
 

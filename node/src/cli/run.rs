@@ -196,7 +196,11 @@ fn vote(context: &Context, app: &Arc<App>) -> Result<Option<Amending>, Failure> 
     let Some((_, link)) = app.node.membership() else {
         return Ok(None);
     };
-    let amending = ceremony::amend(&app.node, link, context.keys()?)?;
+    // A node that cannot vote still serves.
+    let amending = ceremony::amend(&app.node, link, context.keys()?).unwrap_or_else(|error| {
+        tracing::error!(%error, "this node takes no part in amendments");
+        None
+    });
     if let Some(amending) = &amending {
         let _only = app.founding.set(amending.table.clone());
     }
