@@ -146,6 +146,7 @@ pub fn sign(
         amendment_threshold: smallest_amendment(count).unwrap_or(count),
         limits: Limits::default(),
         mirroring: true,
+        effective_seconds: None,
         recovery_keys: Vec::new(),
     };
     let text = signing_text(&manifest, None);

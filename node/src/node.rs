@@ -91,8 +91,8 @@ impl Node {
         drive: Drive,
     ) -> Result<Self, Failure> {
         let lock = DirLock::take(&layout)?;
-        let epochs = member::epochs(&layout)?;
-        let federation = epochs.last().cloned();
+        let mut epochs = member::epochs(&layout)?;
+        let mut federation = epochs.last().cloned();
         if layout.restored_marker().exists() && federation.is_none() {
             return Err(Failure::new(Code::Recovering, "this directory came out of a backup (RESTORED is set)")
                 .hint("a ledger that was restored must first learn from others what it signed; only an operator who knows that no newer copy exists may go on: `belfry ledger accept-restored`"));
@@ -102,6 +102,11 @@ impl Node {
             member::refuse_lost_manifest(&layout, &disk)?;
         }
         let mut store = Store::open(layout.clone(), Arc::clone(&disk))?;
+        let now_seconds = u64::try_from(clock::wall().seconds()).unwrap_or(0);
+        if member::chain::catch_up(&layout, &mut store, &disk, now_seconds)? > 0 {
+            epochs = member::epochs(&layout)?;
+            federation = epochs.last().cloned();
+        }
         let own = member::own_keys(keys);
         let cosigners = Cosigners::new(&own);
         if federation.is_some() && config.allow_solo {

@@ -205,6 +205,7 @@ impl Founded {
                 .ok_or_else(|| refuse(&"too few members"))?,
             limits: Limits::default(),
             mirroring: true,
+            effective_seconds: None,
             recovery_keys: Vec::new(),
         };
         let text = signing_text(&manifest, None);

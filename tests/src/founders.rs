@@ -65,18 +65,27 @@ impl Founders {
     /// When somebody does not come in.
     #[must_use]
     pub fn gather(people: &[(&str, &str)]) -> Self {
+        Self::gather_first(people, people.len())
+    }
+
+    /// The same of the first few; the others have directories.
+    ///
+    /// # Panics
+    /// As [`Founders::gather`].
+    #[must_use]
+    pub fn gather_first(people: &[(&str, &str)], first: usize) -> Self {
         let founders = Self::init(people);
         let draft = ["genesis", "draft", "--federation", "blue.example"];
         let _ = founders.on(0, &draft).expect(0);
         founders.launch(0);
-        for (number, (_, role)) in people.iter().enumerate().skip(1) {
+        for (number, (_, role)) in people.iter().enumerate().take(first).skip(1) {
             let ticket = founders.ticket(&["--role", role]);
             let _ = founders.on(number, &["join", &ticket]).expect(0);
             founders.launch(number);
         }
         let _ = founders.wait(0, "has everybody", |status| {
             let people = status["people"].as_array().map_or(0, Vec::len);
-            people == founders.nodes.len()
+            people == first
         });
         founders
     }
@@ -102,9 +111,34 @@ impl Founders {
     /// When it gives none.
     #[must_use]
     pub fn ticket(&self, options: &[&str]) -> String {
+        self.ticket_of(0, options)
+    }
+
+    /// A ticket of any node.
+    ///
+    /// # Panics
+    /// When it gives none.
+    #[must_use]
+    pub fn ticket_of(&self, number: usize, options: &[&str]) -> String {
         let args = [&["invite", "--json"], options].concat();
-        let given = self.on(0, &args).expect(0).json();
+        let given = self.until(number, &args);
         given["ticket"].as_str().unwrap().to_owned()
+    }
+
+    /// Runs a command on a node until it works; returns what it says as JSON.
+    ///
+    /// # Panics
+    /// When it never does.
+    pub fn until(&self, number: usize, args: &[&str]) -> Value {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let ended = self.on(number, args);
+            if ended.code == 0 {
+                return ended.json();
+            }
+            assert!(Instant::now() < until, "{args:?}: {ended:?}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Runs a command on a node.

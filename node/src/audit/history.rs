@@ -31,8 +31,9 @@ fn damaged(error: &dyn std::fmt::Display) -> Failure {
 /// # Errors
 /// When this node belongs to no federation, does not hold that ledger, or what it holds does not verify.
 pub fn make(reader: &Reader, own: &str, origin: &str) -> Result<LedgerHistory, Failure> {
-    let links = member::links(reader.layout())?
+    let epochs = member::Epochs::read(reader.layout())?
         .ok_or_else(|| Failure::new(Code::NotInitialised, "this node belongs to no federation"))?;
+    let links = epochs.links;
     let placed = reader.ledgers()?;
     let placed = match origin == own {
         true => placed.first(),

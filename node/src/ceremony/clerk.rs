@@ -1,11 +1,12 @@
 //! What operators ask of a founding, as inputs for its votes: propose, sign, refuse, take back, invite. May not vote by itself.
 
+use super::amendment::AmendPlan;
 use super::draft::{Draft, Given};
 use super::guests;
 use crate::exit::{Code, Failure};
 use belfry_protocol::genesis::ceremony::{Document, Status};
 use belfry_protocol::genesis::{
-    Election, MAX_TICKET_ADDRESSES, Saying, Statement, Ticket, secret_hash,
+    Election, MAX_TICKET_ADDRESSES, Pinned, Saying, Statement, Ticket, secret_hash,
 };
 use belfry_protocol::hex;
 use belfry_protocol::manifest::{
@@ -27,6 +28,13 @@ pub enum Wish {
     Show {
         /// First digits of its hash; the only one, or the newest, if missing.
         manifest: Option<String>,
+    },
+    /// Draft an amendment of the epoch that is active, and put it to the vote.
+    Amend {
+        /// What is to change.
+        plan: Box<AmendPlan>,
+        /// Show it, and do nothing.
+        dry_run: bool,
     },
     /// Put a manifest to the vote: of everybody who came, or again one that is known.
     Propose {
@@ -197,7 +205,7 @@ pub(super) struct Plan<'a> {
 
 /// Makes the manifest of everybody who came, or takes a known one, and the statement that proposes it in the next free round.
 pub(super) fn propose(
-    draft: &Draft,
+    (draft, election): (&Draft, &Election<'_>),
     me: &Member,
     (status, documents): (&Status, &[Document]),
     plan: &Plan<'_>,
@@ -206,26 +214,48 @@ pub(super) fn propose(
     let lineage = draft.lineage()?;
     let manifest = match plan.again {
         Some(digits) => meant(documents, Some(digits))?,
+        None if draft.of_member => {
+            return Err(usage("this federation is founded")
+                .hint("change it with `belfry genesis amend`; `genesis propose --again HASH` proposes a known manifest again"));
+        }
         None => make((draft, documents), me, plan, lineage, now_seconds)?,
     };
+    put(
+        election,
+        status,
+        manifest,
+        plan.title,
+        now_seconds,
+        plan.again.is_some(),
+    )
+}
+
+/// The statement that proposes a manifest in the next free round.
+pub(super) fn put(
+    election: &Election<'_>,
+    status: &Status,
+    manifest: Manifest,
+    title: &str,
+    now_seconds: u64,
+    again: bool,
+) -> Result<Proposed, Failure> {
     manifest
         .check()
         .map_err(|error| Failure::new(Code::Usage, error.to_string()))?;
     // Rounds in which nobody voted yet are as good as new.
     let round = match status.suggested {
         Some((_, round))
-            if plan.again.is_some()
-                || status.manifests.iter().any(|one| !one.approved.is_empty()) =>
+            if again || status.manifests.iter().any(|one| !one.approved.is_empty()) =>
         {
             round
         }
         _ => 1,
     };
     let statement = Statement {
-        subject: Election::founding(lineage).subject(manifest.hash(), round),
+        subject: election.subject(manifest.hash(), round),
         saying: Saying::Propose {
             opened_seconds: now_seconds,
-            title: plan.title.to_owned(),
+            title: title.to_owned(),
         },
     };
     statement
@@ -306,20 +336,21 @@ fn make(
         members,
         limits: Limits::default(),
         mirroring: true,
+        effective_seconds: None,
         recovery_keys: Vec::new(),
     })
 }
 
 /// A statement about a known manifest in its round.
 pub(super) fn about(
-    draft: &Draft,
+    election: &Election<'_>,
     status: &Status,
     manifest: &Manifest,
     saying: Saying,
 ) -> Result<Statement, Failure> {
     let hash = manifest.hash();
     let statement = Statement {
-        subject: Election::founding(draft.lineage()?).subject(hash, round_of(status, &hash)),
+        subject: election.subject(hash, round_of(status, &hash)),
         saying,
     };
     statement
@@ -333,7 +364,7 @@ const MAX_TICKET_SECONDS: u64 = 366 * 86_400;
 
 /// A new ticket. `secret` is random.
 pub(super) fn invite(
-    draft: &mut Draft,
+    (draft, pinned): (&mut Draft, Option<Pinned>),
     me: &Member,
     (factory, tower): (bool, bool),
     seconds: u64,
@@ -350,10 +381,11 @@ pub(super) fn invite(
             Code::ConfigInvalid,
             "nobody could come: this node has no address at which others reach it",
         )
-        .hint("begin the draft at a node that can be dialled, or give its address with `belfry genesis draft --address`"));
+        .hint("invite at a node that can be dialled; a draft names its address with `belfry genesis draft --address`"));
     }
     let ticket = Ticket {
         federation: draft.federation.clone(),
+        pinned,
         lineage: draft.lineage()?,
         proposer: me.identity.clone(),
         peer: me.peer.clone(),

@@ -3,15 +3,17 @@
 
 use crate::clock;
 use crate::exit::{Code, Failure};
+use crate::member::chain;
 use crate::store::Store;
 use crate::writer::{Answer, Request, Writer};
 use belfry_keys::NodeKeys;
+use belfry_protocol::engine::federation::epochs::JointRow;
 use belfry_protocol::engine::store::{StoreError, Table, Transaction};
 use belfry_protocol::entry::json::Json;
 use belfry_protocol::genesis::ceremony::{
     Ceremony, Document, Free, Input, Promise, Refused, Settings, Signer, VoteRecord,
 };
-use belfry_protocol::genesis::chain::Link;
+use belfry_protocol::genesis::chain::{Chain, Link};
 use belfry_protocol::genesis::{Evidence, Remembering, Statement, Vote};
 use belfry_protocol::note::SignedNote;
 
@@ -26,8 +28,8 @@ pub(super) struct Outcome {
     pub(super) accused: Vec<Evidence>,
     /// Approvals that wait for an identity key that is not here.
     pub(super) unsigned: Vec<Statement>,
-    /// The epoch is active.
-    pub(super) activated: Option<Link>,
+    /// Epochs that are active now, in order.
+    pub(super) activated: Vec<Link>,
 }
 
 /// The ceremony with what it needs to act.
@@ -36,6 +38,13 @@ pub(super) struct Desk {
     ceremony: Option<Ceremony<Remembering>>,
     keys: NodeKeys,
     writer: Writer,
+    settings: Settings,
+}
+
+/// The epoch that a `genesis.active` entry is about.
+fn epoch_of(body: &str) -> Option<u64> {
+    let body = Json::parse(body.as_bytes()).ok()?;
+    body.get("epoch")?.as_u64()
 }
 
 fn now_seconds() -> u64 {
@@ -48,25 +57,48 @@ fn stopped(error: &dyn std::fmt::Display) -> Failure {
 }
 
 impl Desk {
-    pub(super) fn open(keys: NodeKeys, writer: Writer, lineage: [u8; 16]) -> Result<Self, Failure> {
+    /// For a founding, or with the chain of a founded federation. `watched`: towers hold this node's ledger.
+    pub(super) fn open(
+        keys: NodeKeys,
+        writer: Writer,
+        lineage: [u8; 16],
+        (chain, watched): (Option<Chain>, bool),
+    ) -> Result<Self, Failure> {
         let settings = Settings {
             identity: keys.identity_verifier().clone(),
             lineage: Some(lineage),
+            // A member's start writes down that votes are missing; a restored founder is not let in.
             restored: false,
+            watched,
         };
+        let mut desk = Self {
+            ceremony: None,
+            keys,
+            writer,
+            settings,
+        };
+        desk.reopen(chain, watched)?;
+        Ok(desk)
+    }
+
+    /// Reads back what is durable: after a step that failed, or where another epoch is in force.
+    pub(super) fn reopen(&mut self, chain: Option<Chain>, watched: bool) -> Result<(), Failure> {
+        self.settings.watched = watched;
+        let settings = self.settings.clone();
         let load = move |store: &mut Store| {
             let mut tx = store.begin()?;
-            let loaded = Ceremony::load(&mut tx, settings, None, Remembering::default());
+            let loaded = Ceremony::load(&mut tx, settings, chain, Remembering::default());
             tx.commit()?;
             loaded
         };
-        let loaded: Result<_, StoreError> = writer.between(load).map_err(|e| stopped(&e))?;
-        let ceremony = Some(loaded.map_err(|error| stopped(&error))?);
-        Ok(Self {
-            ceremony,
-            keys,
-            writer,
-        })
+        let loaded: Result<_, StoreError> = self.writer.between(load).map_err(|e| stopped(&e))?;
+        self.ceremony = Some(loaded.map_err(|error| stopped(&error))?);
+        Ok(())
+    }
+
+    /// Whether towers hold this node's ledger.
+    pub(super) fn is_watched(&self) -> bool {
+        self.settings.watched
     }
 
     pub(super) fn ceremony(&self) -> Result<&Ceremony<Remembering>, Failure> {
@@ -75,16 +107,10 @@ impl Desk {
             .ok_or_else(|| stopped(&"a step failed"))
     }
 
-    /// What made epoch 0 active, if it is: a start after it was and before the node became a member.
-    pub(super) fn active(&self) -> Result<Option<Link>, Failure> {
-        let read = |store: &mut Store| {
-            let tx = store.begin_reading()?;
-            tx.rows(Table::Manifests, &0u64.to_be_bytes(), 1)
-        };
-        let rows: Result<_, StoreError> = self.writer.between(read).map_err(|e| stopped(&e))?;
-        let rows = rows.map_err(|error| stopped(&error))?;
-        let link = rows.first().map(|(_, json)| Link::parse(json));
-        link.transpose().map_err(|error| stopped(&error))
+    /// What made the epochs from `from` on active, as far as this node has seen it.
+    pub(super) fn links(&self, from: u64) -> Result<Vec<Link>, Failure> {
+        let read = move |store: &mut Store| chain::kept(&store.begin_reading()?, from);
+        self.writer.between(read).map_err(|e| stopped(&e))?
     }
 
     /// This node's votes, for another directory.
@@ -157,7 +183,7 @@ impl Desk {
                 // Of an epoch that this node's own commit ended, nothing is asked any more.
                 Free::Refused { why, .. } => tracing::debug!(%why, "what followed was not taken"),
                 Free::Accused(evidence) => outcome.accused.push(*evidence),
-                // A founding has one epoch.
+                // Links of the chain are among what nodes compare: they come.
                 Free::Behind { .. } => {}
             }
         }
@@ -176,11 +202,16 @@ impl Desk {
                     None
                 }
             },
+            // It goes into the ledger when the epoch takes effect: from there on both epochs' towers are needed.
+            Promise::Append { kind, .. } if kind == "genesis.active" && self.is_early() => None,
             Promise::Append { vote, kind, body } => {
                 let index = self.append(kind, &body)?;
                 match vote {
                     Some(id) => Some(Input::Appended { id, index }),
-                    None if kind == "genesis.active" => Some(Input::ActiveAppended { epoch: 0 }),
+                    None if kind == "genesis.active" => {
+                        let epoch = epoch_of(&body).ok_or_else(|| stopped(&"no epoch"))?;
+                        Some(Input::ActiveAppended { epoch })
+                    }
                     None => None,
                 }
             }
@@ -189,10 +220,30 @@ impl Desk {
                 None
             }
             Promise::Activated(link) => {
-                outcome.activated = Some(*link);
+                outcome.activated.push(*link);
                 None
             }
         })
+    }
+
+    /// Whether the newest epoch is to take effect later.
+    fn is_early(&self) -> bool {
+        let newest = self.ceremony.as_ref().and_then(Ceremony::chain);
+        let effective = newest.and_then(|chain| chain.manifest().effective_seconds);
+        effective.is_some_and(|at| at > now_seconds())
+    }
+
+    /// Tells the ledger of an epoch that was to take effect later, unless the engine knows the entry already.
+    pub(super) fn tell_active(&mut self, name: &str, body: &str) -> Result<(), Failure> {
+        let damaged = || stopped(&"no epoch");
+        let epoch = epoch_of(body).ok_or_else(damaged)?;
+        let key = JointRow::key(name, epoch);
+        let read = move |store: &mut Store| store.begin_reading()?.row(Table::Joints, &key);
+        let row: Result<_, StoreError> = self.writer.between(read).map_err(|e| stopped(&e))?;
+        if row.map_err(|error| stopped(&error))?.is_none() {
+            self.append("genesis.active", body)?;
+        }
+        self.take(vec![Input::ActiveAppended { epoch }]).map(drop)
     }
 
     /// `None` if the identity key is not here.

@@ -1,12 +1,14 @@
 //! `founding.json`: what a node knows of a founding beside its votes. It is there from `belfry genesis draft` or `belfry join`
-//! until the federation is active. May not hold anything that binds: votes are in the store.
+//! until the federation is active. `guests.json`: the same of a member, about those who want to join. May not hold anything that binds: votes are in the store.
 
 use crate::disk::Disk;
 use crate::exit::{Code, Failure};
 use crate::store::Layout;
 use belfry_protocol::genesis::Ticket;
+use belfry_protocol::manifest::{Manifest, Member};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::path::Path;
 
 const VERSION: u32 = 1;
 /// Most bytes of the file: cards and tickets of the largest federation many times over.
@@ -37,6 +39,9 @@ pub struct Given {
 #[serde(deny_unknown_fields)]
 pub struct Draft {
     version: u32,
+    /// It is a member's.
+    #[serde(skip)]
+    pub of_member: bool,
     /// What the federation is to be called.
     pub federation: String,
     lineage: String,
@@ -60,6 +65,7 @@ impl Draft {
     pub fn new(federation: &str, lineage: [u8; 16], addresses: Vec<String>) -> Self {
         Self {
             version: VERSION,
+            of_member: false,
             federation: federation.to_owned(),
             lineage: belfry_protocol::hex::encode(&lineage),
             addresses,
@@ -92,19 +98,43 @@ impl Draft {
             .map_err(|error| damaged(&error.to_string()))
     }
 
+    /// That of a member, which may be new.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn of_member(
+        layout: &Layout,
+        disk: &dyn Disk,
+        manifest: &Manifest,
+        me: &Member,
+    ) -> Result<Self, Failure> {
+        let fresh = || Self::new(&manifest.federation, manifest.lineage, Vec::new());
+        let mut draft = Self::read(&layout.guests(), disk)?.unwrap_or_else(fresh);
+        if draft.lineage()? != manifest.lineage {
+            return Err(damaged("it is about another federation"));
+        }
+        draft.of_member = true;
+        draft.addresses.clone_from(&me.addresses);
+        draft.http.clone_from(&me.http);
+        Ok(draft)
+    }
+
     /// The draft of a directory, if it has one.
     ///
     /// # Errors
     /// When it cannot be read.
     pub fn load(layout: &Layout, disk: &dyn Disk) -> Result<Option<Self>, Failure> {
-        let path = layout.founding();
-        match disk.len(&path) {
+        Self::read(&layout.founding(), disk)
+    }
+
+    fn read(path: &Path, disk: &dyn Disk) -> Result<Option<Self>, Failure> {
+        match disk.len(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
             Ok(length) if length > MAX_BYTES => return Err(damaged("it is larger than any draft")),
             Ok(_) => {}
         }
-        let draft: Self = serde_json::from_slice(&disk.read(&path)?)
+        let draft: Self = serde_json::from_slice(&disk.read(path)?)
             .map_err(|error| damaged(&error.to_string()))?;
         if draft.version != VERSION {
             return Err(damaged("it is of a newer version; use the newer Belfry"));
@@ -120,7 +150,10 @@ impl Draft {
     pub fn save(&self, layout: &Layout, disk: &dyn Disk) -> Result<(), Failure> {
         let text = serde_json::to_string_pretty(self)
             .map_err(|error| Failure::new(Code::Failed, error.to_string()))?;
-        let path = layout.founding();
+        let path = match self.of_member {
+            true => layout.guests(),
+            false => layout.founding(),
+        };
         let temporary = path.with_extension("json.new");
         disk.write(&temporary, (text + "\n").as_bytes())?;
         disk.sync_files(std::slice::from_ref(&temporary))?;
@@ -145,7 +178,7 @@ impl Draft {
 fn damaged(problem: &str) -> Failure {
     Failure::new(
         Code::ConfigInvalid,
-        format!("founding.json cannot be used: {problem}"),
+        format!("founding.json or guests.json cannot be used: {problem}"),
     )
     .hint("put back what was there, or move it away and join again with a new ticket; votes are not in it")
 }

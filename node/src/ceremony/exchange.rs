@@ -1,8 +1,10 @@
 //! `/belfry/found/1` between the nodes of a draft: what is new is pushed at once, and every second what each has is compared.
 //! Everything that travels speaks for itself. May not judge a document.
 
+use super::way::OWN_REQUESTS;
 use crate::net::{Multiaddr, NetCommand, NetHandle, PeerId, Protocol};
 use belfry_protocol::genesis::ceremony::Document;
+use belfry_protocol::genesis::chain::Link;
 use belfry_protocol::tlog::hash::{Hash, sha256};
 use belfry_protocol::wire::found::{FoundAnswer, FoundReason, FoundRequest, MAX_DIGESTS, fitting};
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +12,10 @@ use std::time::{Duration, Instant};
 
 /// How often what each has is compared, and a card is offered that was not taken yet.
 const COMPARE_EVERY: Duration = Duration::from_secs(1);
+/// The same among members while nothing is voted on.
+const COMPARE_IDLE: Duration = Duration::from_secs(5);
+/// After so long nobody waits for an answer any more.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(15);
 /// Addresses of one node that are tried.
 const MAX_ADDRESSES: usize = 16;
 /// Documents that nobody here takes and that are not asked for again.
@@ -21,34 +27,50 @@ type Friends = BTreeMap<PeerId, (String, Vec<Multiaddr>)>;
 /// The way to the other nodes of a draft.
 pub(super) struct Exchange {
     net: NetHandle,
+    /// It dials and admits friends itself: no engine does.
+    alone: bool,
     lineage: [u8; 16],
     friends: Friends,
     up: BTreeSet<PeerId>,
     /// In the order in which they make sense: manifests first.
     documents: Vec<(Hash, Vec<u8>)>,
+    /// The chain's links, which come before everything else.
+    links: Vec<(Hash, Vec<u8>)>,
     known: BTreeSet<Hash>,
     unwanted: BTreeSet<Hash>,
     /// Where the next list of digests begins, if there are too many for one.
     turn: usize,
     /// What was asked, by the number of the request.
-    asked: BTreeMap<u64, PeerId>,
+    asked: BTreeMap<u64, (PeerId, Instant)>,
     next: u64,
     compare_at: Instant,
 }
 
 impl Exchange {
+    /// Over a network of the founding's own.
     pub(super) fn new(net: NetHandle, lineage: [u8; 16]) -> Self {
+        Self::over(net, lineage, (true, 1))
+    }
+
+    /// Over the network of a member, whose engine dials and admits.
+    pub(super) fn beside(net: NetHandle, lineage: [u8; 16]) -> Self {
+        Self::over(net, lineage, (false, OWN_REQUESTS))
+    }
+
+    fn over(net: NetHandle, lineage: [u8; 16], (alone, next): (bool, u64)) -> Self {
         Self {
             net,
+            alone,
             lineage,
             friends: BTreeMap::new(),
             up: BTreeSet::new(),
             documents: Vec::new(),
+            links: Vec::new(),
             known: BTreeSet::new(),
             unwanted: BTreeSet::new(),
             turn: 0,
             asked: BTreeMap::new(),
-            next: 1,
+            next,
             compare_at: Instant::now(),
         }
     }
@@ -82,7 +104,7 @@ impl Exchange {
             .iter()
             .map(|(peer, (_, addresses))| (*peer, addresses.clone()));
         // If the network has no room for it now, the next look says it again.
-        if self.send(NetCommand::Members(members.collect())) {
+        if !self.alone || self.send(NetCommand::Members(members.collect())) {
             self.friends = wanted;
             for peer in self.up.clone() {
                 self.admit(peer);
@@ -91,7 +113,7 @@ impl Exchange {
     }
 
     fn admit(&mut self, peer: PeerId) {
-        if self.friends.contains_key(&peer) {
+        if self.alone && self.friends.contains_key(&peer) {
             // Whoever is not admitted is disconnected, dialled again, and admitted then.
             self.send(NetCommand::Admit(peer));
             self.compare_at = Instant::now();
@@ -120,10 +142,26 @@ impl Exchange {
         self.up.remove(peer);
     }
 
-    /// What this node has now.
+    /// Who is connected now, as the network of a member says.
+    pub(super) fn set_up(&mut self, up: BTreeSet<PeerId>) {
+        // Who was away is told at once.
+        if !up.is_subset(&self.up) {
+            self.compare_at = Instant::now();
+        }
+        self.up = up;
+    }
+
+    /// The chain as this node knows it now.
+    pub(super) fn set_links(&mut self, links: &[Link]) {
+        let bytes = links.iter().map(|link| link.to_json().into_bytes());
+        self.links = bytes.map(|bytes| (sha256(&bytes), bytes)).collect();
+    }
+
+    /// What this node has now beside the chain.
     pub(super) fn set_documents(&mut self, documents: &[Document]) {
         let bytes = documents.iter().map(|one| one.to_json().into_bytes());
-        self.documents = bytes.map(|bytes| (sha256(&bytes), bytes)).collect();
+        let documents = bytes.map(|bytes| (sha256(&bytes), bytes));
+        self.documents = self.links.iter().cloned().chain(documents).collect();
         self.known = self.documents.iter().map(|(hash, _)| *hash).collect();
     }
 
@@ -160,7 +198,7 @@ impl Exchange {
             bytes: request.encode(),
         });
         if sent {
-            self.asked.insert(id, peer);
+            self.asked.insert(id, (peer, Instant::now()));
         }
     }
 
@@ -191,10 +229,15 @@ impl Exchange {
         if now < self.compare_at && !hurry {
             return false;
         }
-        self.compare_at = now + COMPARE_EVERY;
+        // While nothing is voted on, members have little to compare.
+        let idle = !self.alone && self.documents.len() == self.links.len();
+        self.compare_at = now + if idle { COMPARE_IDLE } else { COMPARE_EVERY };
+        // Every request is answered or fails long before; what says so may have found no room.
+        self.asked
+            .retain(|_, (_, since)| now.duration_since(*since) < ANSWER_PATIENCE);
         for peer in self.friends_up() {
             // One at a time with each: a slow one is not asked again meanwhile.
-            if self.asked.values().any(|busy| *busy == peer) {
+            if self.asked.values().any(|(busy, _)| *busy == peer) {
                 continue;
             }
             let request = FoundRequest::Exchange {
@@ -232,6 +275,13 @@ impl Exchange {
                 "another federation is founded here; ask for a new ticket",
             );
         }
+        if !self.is_friend(peer) && !self.links.is_empty() {
+            // The chain is public, and whoever was invited verifies it before it shows its card.
+            return FoundAnswer::Exchanged {
+                wanted: Vec::new(),
+                documents: missing(&self.links, have),
+            };
+        }
         if !self.is_friend(peer) {
             return refuse(
                 FoundReason::Stranger,
@@ -240,7 +290,7 @@ impl Exchange {
         }
         FoundAnswer::Exchanged {
             wanted: self.wanted(have),
-            documents: self.lacking(have),
+            documents: missing(&self.documents, have),
         }
     }
 
@@ -251,15 +301,6 @@ impl Exchange {
         unknown.copied().collect()
     }
 
-    fn lacking(&self, have: &[Hash]) -> Vec<Vec<u8>> {
-        let have: BTreeSet<&Hash> = have.iter().collect();
-        let all = self.documents.iter();
-        fitting(
-            all.filter(|(hash, _)| !have.contains(hash))
-                .map(|(_, bytes)| bytes.clone()),
-        )
-    }
-
     /// Whether an answer is awaited.
     pub(super) fn is_asking(&self) -> bool {
         !self.asked.is_empty()
@@ -267,7 +308,7 @@ impl Exchange {
 
     /// Whoever answered the request with this number.
     pub(super) fn answered(&mut self, id: u64) -> Option<PeerId> {
-        self.asked.remove(&id)
+        self.asked.remove(&id).map(|(peer, _)| peer)
     }
 
     /// Sends what was asked for.
@@ -297,4 +338,11 @@ impl Exchange {
     pub(super) fn hang_up(&self, id: crate::net::InboundId) {
         self.send(NetCommand::Drop { id });
     }
+}
+
+/// Those of them that somebody who has these lacks, as far as they fit.
+fn missing(documents: &[(Hash, Vec<u8>)], have: &[Hash]) -> Vec<Vec<u8>> {
+    let have: BTreeSet<&Hash> = have.iter().collect();
+    let lacking = documents.iter().filter(|(hash, _)| !have.contains(hash));
+    fitting(lacking.map(|(_, bytes)| bytes.clone()))
 }

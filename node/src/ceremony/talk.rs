@@ -6,6 +6,7 @@ use crate::exit::Failure;
 use crate::net::{InboundId, NetEvent, PeerId, Protocol};
 use belfry_protocol::genesis::ceremony::{Document, Input, Refused};
 use belfry_protocol::manifest::Manifest;
+use belfry_protocol::tlog::hash::Hash;
 use belfry_protocol::wire::found::{FoundAnswer, FoundReason, FoundRequest};
 use std::collections::BTreeSet;
 
@@ -40,6 +41,15 @@ impl Task {
             NetEvent::Gossip { .. } | NetEvent::Clock { .. } | NetEvent::Subscribed { .. } => {}
         }
         Ok(())
+    }
+
+    /// A request that comes while nothing can be done.
+    pub(super) fn turn_away(&mut self, event: &NetEvent) {
+        match event {
+            NetEvent::Request { id, .. } => self.exchange.hang_up(*id),
+            NetEvent::Response { id, .. } => drop(self.exchange.answered(*id)),
+            _ => {}
+        }
     }
 
     fn request(&mut self, peer: PeerId, id: InboundId, bytes: &[u8]) -> Result<(), Failure> {
@@ -85,10 +95,15 @@ impl Task {
         }
         // Whoever has neither a ticket nor a card costs nothing.
         if !guests::may_knock(&self.draft, &peer.to_string(), secret) {
+            let text = match self.member {
+                None => "this node gave no such ticket; ask its operator for one (`belfry invite`)",
+                Some(_) => {
+                    "the federation is founded, and this node gave no such ticket; ask its operator for one (`belfry invite`)"
+                }
+            };
             return Ok(FoundAnswer::Refused {
                 reason: FoundReason::Ticket,
-                text: "this node gave no such ticket; ask its operator for one (`belfry invite`)"
-                    .to_owned(),
+                text: text.to_owned(),
             });
         }
         let mut draft = self.draft.clone();
@@ -118,33 +133,33 @@ impl Task {
 
     /// Where the proposal of whoever came stands.
     fn welcome_text(&self) -> Result<String, Failure> {
-        let count = guests::cards(&self.draft).len() + 1;
         let proposed = self.desk.ceremony()?.documents();
-        let proposed = proposed
+        let mut proposed = proposed
             .iter()
             .filter(|document| matches!(document, Document::Proposal(_)));
-        Ok(match proposed.count() {
-            0 => format!(
-                "{count} are in the draft of {}; nothing is proposed yet",
-                self.draft.federation
-            ),
-            _ => format!(
-                "{count} are in the draft of {}; a proposal is open",
-                self.draft.federation
-            ),
+        let open = match proposed.next() {
+            None => "nothing is proposed yet",
+            Some(_) => "a proposal is open",
+        };
+        let (count, name) = (guests::cards(&self.draft).len(), &self.draft.federation);
+        Ok(match self.member {
+            None => format!("{} are in the draft of {name}; {open}", count + 1),
+            Some(_) => format!("{count} came here to join {name}; {open}"),
         })
     }
 
     /// Documents from a friend. Identities cost nothing, and before epoch 0 a manifest is whatever its own members say it is: only
     /// manifests of people who came with tickets are looked at.
     fn documents(&mut self, documents: Vec<Vec<u8>>) -> Result<(), Failure> {
-        if self.active.is_some() {
+        if self.ended {
             return Ok(());
         }
-        let (mut manifests, mut rest) = (Vec::new(), Vec::new());
+        let (mut manifests, mut rest, mut links) = (Vec::new(), Vec::new(), Vec::new());
+        let founded = self.pinned().is_some() || !self.links.is_empty();
         for bytes in documents {
             match Document::parse(&bytes) {
                 Ok(document @ Document::Proposal(_)) => manifests.push((document, bytes)),
+                Ok(document @ Document::Link(_)) if founded => links.push((document, bytes)),
                 Ok(document) => rest.push((document, bytes)),
                 Err(why) => {
                     tracing::debug!(%why, "a document cannot be read");
@@ -152,6 +167,9 @@ impl Task {
                 }
             }
         }
+        // Every epoch is walked, and only then the vote on the next one makes sense.
+        links.sort_by_key(|(document, _)| epoch_of(document));
+        self.judged(links)?;
         // What is about a manifest makes sense after it.
         self.judged(manifests)?;
         rest.sort_by_key(|(document, _)| match document {
@@ -166,11 +184,29 @@ impl Task {
     /// Takes those that are by and about people of this draft.
     fn judged(&mut self, documents: Vec<(Document, Vec<u8>)>) -> Result<(), Failure> {
         let people = self.people()?;
+        let pinned = self.pinned();
+        let newest = self.newest().cloned();
         let of_this_draft = |(document, _): &(Document, Vec<u8>)| {
             let listed = |manifest: &Manifest| {
                 let mut members = manifest.members.iter();
                 members.all(|member| people.contains(&member.identity.to_string()))
             };
+            if let Some(newest) = &newest {
+                // A founded federation judges by its own members: only they propose.
+                return match document {
+                    Document::Proposal(proposal) => newest.member(proposal.proposer()).is_some(),
+                    _ => true,
+                };
+            }
+            if let Some(pinned) = pinned {
+                return match document {
+                    Document::Link(link) => {
+                        let manifest = link.manifest();
+                        manifest.epoch > 0 || manifest.hash() == pinned.federation
+                    }
+                    _ => false,
+                };
+            }
             match document {
                 Document::Proposal(proposal) => {
                     let by = proposal.manifest().member(proposal.proposer());
@@ -183,6 +219,9 @@ impl Task {
         };
         // Who is unknown now may be known when more has come: it is not forgotten.
         let (read, strange): (Vec<_>, Vec<_>) = documents.into_iter().partition(of_this_draft);
+        if let (None, Some(pinned)) = (&newest, pinned) {
+            self.check_pinned(&strange, pinned.federation);
+        }
         if !strange.is_empty() {
             tracing::debug!(
                 count = strange.len(),
@@ -197,13 +236,18 @@ impl Task {
             .map(|(document, _)| Input::Document(Box::new(document.clone())));
         let outcome = self.take(inputs.collect())?;
         let mut later = Vec::new();
+        // What is about epochs to come makes sense when this node has walked so far.
+        let election = self.desk.ceremony()?.election().map_or(0, |e| e.epoch());
+        let ahead = read.iter().enumerate();
+        let ahead = ahead.filter(|(_, (document, _))| epoch_of(document) > election);
+        later.extend(ahead.map(|(at, _)| at));
         for (at, why) in outcome.refused {
             match why {
                 // It may make sense when more has come.
                 Refused::Unknown(_) | Refused::TooFar { .. } | Refused::TooMany { .. } => {
                     later.push(at);
                 }
-                _ => tracing::info!(%why, "a document was not taken"),
+                _ => tracing::debug!(%why, "a document was not taken"),
             }
         }
         // What is neither here now nor may be later is not asked for again: it says nothing new.
@@ -213,6 +257,24 @@ impl Task {
             }
         }
         Ok(())
+    }
+
+    /// Says so if a federation is shown that is not the one of the ticket.
+    fn check_pinned(&mut self, strange: &[(Document, Vec<u8>)], wanted: Hash) {
+        let mut foundings = strange.iter().filter_map(|(document, _)| match document {
+            Document::Link(link) if link.manifest().epoch == 0 => Some(link.manifest().hash()),
+            _ => None,
+        });
+        let Some(shown) = foundings.find(|shown| *shown != wanted) else {
+            return;
+        };
+        let text = format!(
+            "another federation ({shown}) is shown than the one that the ticket names ({wanted}); ask for a new ticket over a way that you trust"
+        );
+        if self.welcome != Err(text.clone()) {
+            tracing::error!(%text, "this node joins nobody");
+        }
+        self.welcome = Err(text);
     }
 
     /// Identity keys of this draft: this node's, its host's, those with cards here, and those whom a manifest of the host's lists.
@@ -252,8 +314,11 @@ impl Task {
                 }
                 self.welcome = Ok(Some(text));
             }
-            Some(FoundAnswer::Refused { text, .. })
-                if self.is_host(&peer) && self.card.is_some() =>
+            // That it is not known yet is no answer to its card.
+            Some(FoundAnswer::Refused { reason, text })
+                if self.is_host(&peer)
+                    && self.card.is_some()
+                    && reason != FoundReason::Stranger =>
             {
                 if self.welcome != Err(text.clone()) {
                     tracing::error!(%text, "whoever invited this node refuses it");
@@ -270,5 +335,16 @@ impl Task {
     fn is_host(&self, peer: &PeerId) -> bool {
         let ticket = self.draft.ticket().ok().flatten();
         ticket.is_some_and(|ticket| ticket.peer == peer.to_string())
+    }
+}
+
+/// The epoch that a document is about.
+fn epoch_of(document: &Document) -> u64 {
+    match document {
+        Document::Proposal(proposal) => proposal.manifest().epoch,
+        Document::Vote(vote) => vote.statement().subject.epoch,
+        Document::Certificate(certificate) => certificate.manifest.epoch,
+        Document::Link(link) => link.manifest().epoch,
+        Document::Evidence(evidence) => evidence.votes()[0].statement().subject.epoch,
     }
 }

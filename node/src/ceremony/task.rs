@@ -6,6 +6,7 @@ use super::desk::{Desk, Outcome};
 use super::draft::Draft;
 use super::exchange::Exchange;
 use super::guests;
+use super::member::Beside;
 use crate::clock;
 use crate::disk::Disk;
 use crate::exit::{Code, Failure};
@@ -24,9 +25,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 /// Events and wishes that wait for the thread.
-const WAITING: usize = 64;
+pub(super) const WAITING: usize = 64;
 /// How often the thread looks at the time.
-const LOOK: Duration = Duration::from_millis(200);
+pub(super) const LOOK: Duration = Duration::from_millis(200);
 /// How long what was said last may take to leave.
 const FAREWELL: Duration = Duration::from_millis(500);
 /// First eight digits of the federation id while there is none: 32 zero bytes (R14).
@@ -37,6 +38,10 @@ const NO_FEDERATION: &str = "00000000";
 pub struct Table(mpsc::Sender<Ask>);
 
 impl Table {
+    pub(super) fn new(asks: mpsc::Sender<Ask>) -> Self {
+        Self(asks)
+    }
+
     /// Asks, and waits for the answer.
     ///
     /// # Errors
@@ -59,16 +64,16 @@ pub struct Founding {
     pub table: Table,
     net: NetHandle,
     carrier: tokio::task::JoinHandle<()>,
-    ended: oneshot::Receiver<Result<Link, Failure>>,
+    ended: oneshot::Receiver<Result<Vec<Link>, Failure>>,
     thread: std::thread::JoinHandle<()>,
 }
 
 impl Founding {
-    /// Waits until the federation is active; returns what made it so.
+    /// Waits until this node is a member; returns what made each epoch active.
     ///
     /// # Errors
     /// When the store or the ledger failed.
-    pub async fn ended(&mut self) -> Result<Link, Failure> {
+    pub async fn ended(&mut self) -> Result<Vec<Link>, Failure> {
         let lost = || Failure::new(Code::Failed, "the founding's thread ended");
         (&mut self.ended).await.map_err(|_| lost())?
     }
@@ -122,7 +127,7 @@ pub fn start(node: &Node, keys: NodeKeys, draft: Draft) -> Result<Founding, Fail
     })?;
     let lineage = draft.lineage()?;
     let me = own_line(node, &keys, &draft);
-    let desk = Desk::open(keys, node.writer().clone(), lineage)?;
+    let desk = Desk::open(keys, node.writer().clone(), lineage, (None, false))?;
     let task = Task {
         exchange: Exchange::new(net.clone(), lineage),
         card: None,
@@ -132,7 +137,10 @@ pub fn start(node: &Node, keys: NodeKeys, draft: Draft) -> Result<Founding, Fail
         desk,
         draft,
         me,
-        active: None,
+        links: Vec::new(),
+        in_force: 0,
+        member: None,
+        ended: false,
     };
     let (asks, asked) = mpsc::channel(WAITING);
     let (done, ended) = oneshot::channel();
@@ -165,7 +173,14 @@ pub(super) struct Task {
     pub(super) card: Option<String>,
     /// What whoever invited this node said to its card last.
     pub(super) welcome: Result<Option<String>, String>,
-    pub(super) active: Option<Link>,
+    /// What made each epoch active that this node knows, from epoch 0 on.
+    pub(super) links: Vec<Link>,
+    /// So many of them are in force.
+    pub(super) in_force: usize,
+    /// What a member has.
+    pub(super) member: Option<Beside>,
+    /// Nothing more is to be done here.
+    pub(super) ended: bool,
 }
 
 pub(super) fn now_seconds() -> u64 {
@@ -177,10 +192,10 @@ impl Task {
         mut self,
         mut arriving: mpsc::Receiver<NetEvent>,
         mut asked: mpsc::Receiver<Ask>,
-    ) -> Result<Link, Failure> {
+    ) -> Result<Vec<Link>, Failure> {
         self.begin()?;
         let mut look = tokio::time::interval(LOOK);
-        while self.active.is_none() {
+        while !self.ended {
             tokio::select! {
                 event = arriving.recv() => match event {
                     Some(event) => self.event(event)?,
@@ -200,8 +215,8 @@ impl Task {
             }
         }
         self.farewell(&mut arriving).await;
-        self.active
-            .ok_or_else(|| Failure::new(Code::Failed, "nothing is active"))
+        self.links.truncate(self.in_force);
+        Ok(self.links)
     }
 
     /// Lets what was said last leave: the others need it to end, too.
@@ -228,10 +243,11 @@ impl Task {
             };
             self.card = Some(self.own_card(&card.to_text())?);
         }
+        let known = self.desk.links(0)?;
+        self.activated(known);
+        self.check_known();
         self.take(vec![Input::Resume])?;
-        if let (None, Some(link)) = (&self.active, self.desk.active()?) {
-            self.ended_with(link);
-        }
+        self.look_at_epochs()?;
         self.refresh()
     }
 
@@ -259,36 +275,18 @@ impl Task {
                 "a member voted for two manifests in one round; the evidence is an entry of this ledger, show it to the others"
             );
         }
-        if let Some(link) = outcome.activated.take() {
-            self.ended_with(link);
+        if !outcome.activated.is_empty() {
+            self.activated(std::mem::take(&mut outcome.activated));
+            self.look_at_epochs()?;
         }
         self.refresh()?;
         self.exchange.push(&outcome.send);
         Ok(outcome)
     }
 
-    /// The vote is over: with this node, or without it.
-    fn ended_with(&mut self, link: Link) {
-        let id = link.manifest().hash();
-        let mut members = link.manifest().members.iter();
-        if members.any(|member| member.identity == self.me.identity) {
-            tracing::info!(federation = %id, "the federation is founded");
-            self.active = Some(link);
-            return;
-        }
-        let text = format!(
-            "the others founded federation {id} without this node; it can join them by an amendment later"
-        );
-        tracing::error!(%text, "left out");
-        self.welcome = Err(text);
-    }
-
     /// What this node has, and whom it knows, follow from the votes.
     pub(super) fn refresh(&mut self) -> Result<(), Failure> {
-        let mut documents = self.desk.ceremony()?.documents();
-        if let Some(link) = &self.active {
-            documents = vec![Document::Link(Box::new(link.clone()))];
-        }
+        let documents = self.desk.ceremony()?.documents();
         self.exchange.set_documents(&documents);
         let line = |member: &Member| {
             (
@@ -301,11 +299,16 @@ impl Task {
             .iter()
             .map(|card| line(&card.member))
             .collect();
+        let newest = self.links.last().map(Link::manifest);
+        friends.extend(
+            newest
+                .iter()
+                .flat_map(|newest| newest.members.iter().map(line)),
+        );
         for document in &documents {
             let members = match document {
                 Document::Proposal(proposal) => &proposal.manifest().members,
                 Document::Certificate(certificate) => &certificate.manifest.members,
-                Document::Link(link) => &link.manifest().members,
                 _ => continue,
             };
             friends.extend(members.iter().map(line));
@@ -319,6 +322,7 @@ impl Task {
     }
 
     pub(super) fn tick(&mut self, hurry: bool) -> Result<(), Failure> {
+        self.look_at_epochs()?;
         if self.exchange.tick(hurry) {
             // Whom the network had no room for is named again.
             self.refresh()?;
@@ -329,7 +333,13 @@ impl Task {
 
     /// Shows this node's card to whoever invited it, until it was taken.
     pub(super) fn offer(&mut self) {
-        if let (Some(card), Ok(Some(ticket))) = (&self.card, self.draft.ticket()) {
+        let ticket = self.draft.ticket();
+        if let Ok(Some(ticket)) = &ticket
+            && !self.is_shown(ticket)
+        {
+            return;
+        }
+        if let (Some(card), Ok(Some(ticket))) = (&self.card, ticket) {
             self.exchange.offer(&ticket.peer, ticket.secret, card);
         }
     }

@@ -5,6 +5,7 @@ use super::guests;
 use crate::clock::shown_seconds;
 use belfry_protocol::genesis::ceremony::status::ManifestStatus;
 use belfry_protocol::genesis::ceremony::{Status, confirmation};
+use belfry_protocol::genesis::chain::Link;
 use belfry_protocol::manifest::Member;
 use serde_json::{Value, json};
 
@@ -40,6 +41,10 @@ pub(super) struct Beside<'a> {
     pub(super) is_up: &'a dyn Fn(&str) -> bool,
     /// What whoever invited this node said to its card last.
     pub(super) welcome: &'a Result<Option<String>, String>,
+    /// What made each epoch active.
+    pub(super) chain: &'a [Link],
+    /// So many of them are in force.
+    pub(super) in_force: usize,
 }
 
 /// The whole.
@@ -56,7 +61,7 @@ pub(super) fn status(status: &Status, beside: &Beside<'_>) -> Value {
         .iter()
         .map(|one| manifest(one, status.epoch))
         .collect();
-    json!({
+    let mut value = json!({
         "state": "founding", "federation": draft.federation, "name": me.name, "epoch": status.epoch,
         "lineage": draft.lineage().ok().map(|lineage| belfry_protocol::hex::encode(&lineage)),
         "joined_by_ticket": draft.ticket.is_some(), "welcome": welcome, "refusal": refusal,
@@ -64,7 +69,54 @@ pub(super) fn status(status: &Status, beside: &Beside<'_>) -> Value {
         "lock": status.lock.map(|(hash, round)| json!({ "manifest": hash.to_hex(), "round": round })),
         "voted_round": status.voted_round, "waiting": status.waiting, "accused": status.accused,
         "suggested": status.suggested.map(|(hash, round)| json!({ "manifest": hash.to_hex(), "round": round })),
-    })
+    });
+    if !beside.chain.is_empty() {
+        value["epochs"] = epochs(beside);
+    }
+    let id = beside.chain.first().map(|link| link.manifest().hash());
+    if draft.of_member {
+        value["state"] = json!("member");
+        value["federation_id"] = json!(id.map(|id| id.to_hex()));
+        value["epoch_in_force"] = json!(beside.in_force.saturating_sub(1));
+        value["people"] = Value::Array(members(beside));
+        value["guests"] = Value::Array(people(draft, me, *is_up).split_off(1));
+        let newest = beside.chain.last().map(Link::manifest);
+        value["listed"] = json!(newest.is_some_and(|newest| newest.member(&me.name).is_some()));
+        value["rebuilding"] = json!(status.rebuilding);
+    } else if let Ok(Some(pinned)) = draft
+        .ticket()
+        .map(|ticket| ticket.and_then(|one| one.pinned))
+    {
+        value["state"] = json!("joining");
+        value["joins"] = json!(pinned.federation.to_hex());
+    }
+    value
+}
+
+/// Every epoch that is known: active, and in force.
+fn epochs(beside: &Beside<'_>) -> Value {
+    let one = |(at, link): (usize, &Link)| {
+        let manifest = link.manifest();
+        json!({
+            "epoch": manifest.epoch, "manifest": manifest.hash().to_hex(), "in_force": at < beside.in_force,
+            "created": shown_seconds(manifest.created_seconds),
+            "effective": manifest.effective_seconds.map(shown_seconds), "members": manifest.members.len(),
+            "recovered": matches!(link, Link::Recovered(_)),
+        })
+    };
+    beside.chain.iter().enumerate().map(one).collect()
+}
+
+/// The members of the newest epoch.
+fn members(beside: &Beside<'_>) -> Vec<Value> {
+    let newest = beside.chain.last().map(Link::manifest);
+    let members = newest.into_iter().flat_map(|newest| &newest.members);
+    members
+        .map(|member| {
+            let here = member.name == beside.me.name || (beside.is_up)(&member.peer);
+            json!({ "name": member.name, "roles": member.roles(), "connected": here })
+        })
+        .collect()
 }
 
 /// Tickets, newest last.

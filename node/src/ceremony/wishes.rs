@@ -8,7 +8,7 @@ use super::view::{self, Beside};
 use crate::clock;
 use crate::exit::{Code, Failure};
 use belfry_protocol::genesis::ceremony::{Document, Input, Status, VoteRecord};
-use belfry_protocol::genesis::{Proposal, Saying, Vote};
+use belfry_protocol::genesis::{Election, Pinned, Proposal, Saying, Vote};
 use belfry_protocol::manifest::Manifest;
 use belfry_protocol::note::SignedNote;
 use serde_json::{Value, json};
@@ -22,6 +22,9 @@ impl Task {
             Wish::Show { manifest } => {
                 let manifest = clerk::meant(&documents, manifest.as_deref())?;
                 let mut status = self.status()?;
+                if let Some(base) = self.newest() {
+                    status["base"] = json!(base.to_json());
+                }
                 status["file"] = json!(manifest.to_json());
                 status["shown"] = json!(manifest.hash().to_hex());
                 Ok(status)
@@ -42,14 +45,16 @@ impl Task {
                     again: again.as_deref(),
                 };
                 let now = now_seconds();
-                let made =
-                    clerk::propose(&self.draft, &self.me, (&status, &documents), &plan, now)?;
-                let note = self.desk.identity_note(&made.statement.to_string())?;
-                let proposal = Proposal::new(made.manifest, note).map_err(refused)?;
-                let hash = proposal.manifest().hash();
-                self.say(Document::Proposal(Box::new(proposal)))?;
-                self.shown(&hash.to_hex())
+                let made = clerk::propose(
+                    (&self.draft, &self.election()?),
+                    &self.me,
+                    (&status, &documents),
+                    &plan,
+                    now,
+                )?;
+                self.put(made)
             }
+            Wish::Amend { plan, dry_run } => self.amend(plan, *dry_run),
             Wish::Sign { manifest, confirm } => {
                 let manifest = meant(manifest)?;
                 let (status, hash) = (self.votes()?, manifest.hash());
@@ -81,9 +86,19 @@ impl Task {
                 seconds,
             } => {
                 let mut draft = self.draft.clone();
+                let pinned = self.federation_id().zip(self.newest());
+                let pinned = pinned.map(|(federation, newest)| Pinned {
+                    federation,
+                    manifest: newest.hash(),
+                });
                 let fresh = (crate::member::random_id()?, now_seconds());
-                let (ticket, id) =
-                    clerk::invite(&mut draft, &self.me, (*factory, *tower), *seconds, fresh)?;
+                let (ticket, id) = clerk::invite(
+                    (&mut draft, pinned),
+                    &self.me,
+                    (*factory, *tower),
+                    *seconds,
+                    fresh,
+                )?;
                 draft.save(&self.layout, &*self.disk)?;
                 self.draft = draft;
                 Ok(json!({
@@ -130,9 +145,23 @@ impl Task {
         }
     }
 
+    pub(super) fn election(&self) -> Result<Election<'_>, Failure> {
+        let election = self.desk.ceremony()?.election();
+        election.ok_or_else(|| Failure::new(Code::Failed, "nothing is voted on here"))
+    }
+
+    /// Proposes a manifest.
+    pub(super) fn put(&mut self, made: clerk::Proposed) -> Result<Value, Failure> {
+        let note = self.desk.identity_note(&made.statement.to_string())?;
+        let proposal = Proposal::new(made.manifest, note).map_err(refused)?;
+        let hash = proposal.manifest().hash();
+        self.say(Document::Proposal(Box::new(proposal)))?;
+        self.shown(&hash.to_hex())
+    }
+
     /// A statement by the identity key that binds nothing.
     fn state(&mut self, manifest: &Manifest, saying: Saying) -> Result<Value, Failure> {
-        let statement = clerk::about(&self.draft, &self.votes()?, manifest, saying)?;
+        let statement = clerk::about(&self.election()?, &self.votes()?, manifest, saying)?;
         let note: SignedNote = self.desk.identity_note(&statement.to_string())?;
         let vote = Vote::new(note, None).map_err(refused)?;
         self.say(Document::Vote(Box::new(vote)))?;
@@ -144,12 +173,12 @@ impl Task {
         first_refusal(&outcome)
     }
 
-    fn votes(&self) -> Result<Status, Failure> {
+    pub(super) fn votes(&self) -> Result<Status, Failure> {
         let over = || Failure::new(Code::Failed, "the federation is founded");
         self.desk
             .ceremony()?
             .status(now_seconds())
-            .filter(|_| self.active.is_none())
+            .filter(|_| !self.ended)
             .ok_or_else(over)
     }
 
@@ -160,10 +189,10 @@ impl Task {
     }
 
     fn status(&self) -> Result<Value, Failure> {
-        if let Some(link) = &self.active {
-            let id = link.manifest().hash().to_hex();
+        if let Some(newest) = self.newest().filter(|_| self.ended) {
+            let id = self.federation_id().map(|id| id.to_hex());
             return Ok(json!({
-                "state": "active", "federation": link.manifest().federation, "federation_id": id, "epoch": 0,
+                "state": "active", "federation": newest.federation, "federation_id": id, "epoch": newest.epoch,
                 "name": self.me.name,
             }));
         }
@@ -172,6 +201,8 @@ impl Task {
             me: &self.me,
             is_up: &|peer| self.exchange.is_up(peer),
             welcome: &self.welcome,
+            chain: &self.links,
+            in_force: self.in_force,
         };
         Ok(view::status(&self.votes()?, &beside))
     }

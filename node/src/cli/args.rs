@@ -17,8 +17,8 @@ pub(super) use conformance::{ConformanceCommand, ConformanceLogsArgs, Conformanc
 pub(super) use export::{ExportArgs, ExportFormat};
 pub(super) use forks::{ForkArgs, ForkExportArgs, ForksCommand};
 pub(super) use genesis::{
-    DraftArgs, GenesisCommand, GenesisExportArgs, GenesisVerifyArgs, ImportArgs, InviteArgs,
-    JoinArgs, ProposeArgs, ReachArgs, RejectArgs, SignArgs, SignRequestArgs, WhichArgs,
+    AmendArgs, DraftArgs, GenesisCommand, GenesisExportArgs, GenesisVerifyArgs, ImportArgs,
+    InviteArgs, JoinArgs, ProposeArgs, ReachArgs, RejectArgs, SignArgs, SignRequestArgs, WhichArgs,
 };
 pub(super) use keys::{KeyCommand, KeyExportArgs, PurposeArg, ReasonArg, RevokeArgs, RotateArgs};
 pub(super) use peers::{BanArgs, PeersCommand, WhomArgs};
@@ -183,12 +183,12 @@ pub enum Command {
         #[command(subcommand)]
         command: GenesisCommand,
     },
-    /// Give a ticket to somebody who is to join the founding on this node
+    /// Give a ticket to somebody who is to join the federation of this node, founded or being founded
     #[command(
         after_help = "Examples:\n  belfry invite --role tower --expires 24h\n  belfry invite --list\n  belfry invite --revoke 3fa9c1"
     )]
     Invite(InviteArgs),
-    /// Join a founding with a ticket
+    /// Join a federation, founded or being founded, with a ticket
     #[command(after_help = "Example:\n  belfry join belfry1aeagm…")]
     Join(JoinArgs),
     /// Keys of this node

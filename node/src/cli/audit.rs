@@ -5,11 +5,11 @@ use super::context::Context;
 use crate::audit::source::Source;
 use crate::audit::{receipt, tree};
 use crate::exit::{Code, Failure};
+use crate::member::chain;
 use belfry_protocol::cert::MAX_CHAIN_CERTIFICATES;
 use belfry_protocol::engine::federation::forks::kept::accused_name;
 use belfry_protocol::entry::leaf::{Content, Leaf};
 use belfry_protocol::fork::{ForkKind, ForkProof};
-use belfry_protocol::genesis::chain;
 use belfry_protocol::note::VerifierKey;
 use belfry_protocol::policy::Policy;
 use belfry_protocol::tower_receipt::{self, TOWER_RECEIPT_FORMAT};
@@ -187,7 +187,7 @@ fn identity_of_accused(manifest: &Path, proof: &ForkProof) -> Result<VerifierKey
             format!("{}: {error}", manifest.display()),
         )
     };
-    let federation = chain::founded(&read(manifest)?).map_err(|error| refused(&error))?;
+    let federation = chain::newest(&read(manifest)?).map_err(|error| refused(&error))?;
     let accused = accused_name(proof).map_err(|why| refused(&why))?;
     let member = federation.member(&accused).map(|(_, member)| member);
     member

@@ -5,6 +5,7 @@ mod founding;
 
 use super::args::RunArgs;
 use super::context::Context;
+use crate::ceremony::{self, Amending};
 use crate::disk::{Disk, RealDisk};
 use crate::exit::{Code, Failure};
 use crate::export::{Ledgers, Server};
@@ -74,6 +75,7 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> Result<(), Failure> {
     let app = Arc::new(App::new(node)?);
     let served = runtime.block_on(async {
         let net = join_federation(context, &app)?;
+        let amending = vote(context, &app)?;
         let beside = Beside::start(context, &app);
         let served = match beside {
             Ok(beside) => {
@@ -83,6 +85,9 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> Result<(), Failure> {
             }
             Err(error) => Err(error),
         };
+        if let Some(amending) = amending {
+            amending.close().await;
+        }
         close_network(net).await;
         served
     });
@@ -184,6 +189,22 @@ fn join_federation(
         }
     });
     Ok(Some(net))
+}
+
+/// Starts the vote on amendments at a member.
+fn vote(context: &Context, app: &Arc<App>) -> Result<Option<Amending>, Failure> {
+    let Some((_, link)) = app.node.membership() else {
+        return Ok(None);
+    };
+    // A node that cannot vote still serves.
+    let amending = ceremony::amend(&app.node, link, context.keys()?).unwrap_or_else(|error| {
+        tracing::error!(%error, "this node takes no part in amendments");
+        None
+    });
+    if let Some(amending) = &amending {
+        let _only = app.founding.set(amending.table.clone());
+    }
+    Ok(amending)
 }
 
 /// Where scripts find the address of a node that listens on port 0.

@@ -5,6 +5,7 @@ use super::problem::{Problem, blocking};
 use super::state::App;
 use crate::ceremony::Wish;
 use crate::exit::{Code, Failure};
+use crate::member::chain;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
@@ -22,8 +23,8 @@ pub(super) async fn ask(
     let table = door.app.founding.get().cloned().ok_or_else(|| {
         let founded = door.app.node.membership().is_some();
         match founded {
-            true => Failure::new(Code::Failed, "this node belongs to a founded federation")
-                .hint("`belfry genesis verify` checks its manifest"),
+            true => Failure::new(Code::Failed, "the vote on amendments does not run yet")
+                .hint("try again in a moment; `belfry genesis verify` checks the manifests"),
             false => Failure::new(Code::Failed, "this node takes part in no founding").hint(
                 "begin one with `belfry genesis draft`, or join one with `belfry join TICKET`",
             ),
@@ -35,7 +36,8 @@ pub(super) async fn ask(
 /// One line for each epoch, from epoch 0 on.
 pub(super) async fn chain(State(door): State<Door>) -> Result<Response, Problem> {
     let file = read(Arc::clone(&door.app)).await?;
-    Ok(answer([file, b"\n".to_vec()].concat()))
+    let lines = chain::lines(&file).flat_map(|line| [line, b"\n"]);
+    Ok(answer(lines.collect::<Vec<_>>().concat()))
 }
 
 /// What made one epoch active.
@@ -45,11 +47,13 @@ pub(super) async fn epoch(
 ) -> Result<Response, Problem> {
     let none = || Problem::new(StatusCode::NOT_FOUND, "this node knows no such epoch");
     let number = name.strip_suffix(".json").ok_or_else(none)?;
-    // Later epochs are not active anywhere yet.
-    if number != "0" {
+    let number: usize = number.parse().map_err(|_| none())?;
+    if number.to_string() != name.trim_end_matches(".json") {
         return Err(none());
     }
-    Ok(answer(read(Arc::clone(&door.app)).await?))
+    let file = read(Arc::clone(&door.app)).await?;
+    let link = chain::lines(&file).nth(number).ok_or_else(none)?;
+    Ok(answer(link.to_vec()))
 }
 
 async fn read(app: Arc<App>) -> Result<Vec<u8>, Problem> {

@@ -72,7 +72,7 @@ async fn arrived(bound: &Bound, pool: &Pool, event: NetEvent) {
 
 /// The engine's form of an event, with the peer it is about.
 fn translate(bound: &Bound, event: NetEvent) -> Option<(PeerId, Input)> {
-    match event {
+    match bound.ceremony.take(event)? {
         // A stranger's hello is answered all the same; it takes no place among the members that the engine remembers.
         NetEvent::Up { peer, .. } if bound.name_of(&peer).is_none() => {
             tracing::debug!(%peer, "a stranger is in the lobby");
@@ -249,6 +249,7 @@ mod tests {
                 local,
             )),
             repeats: Arc::default(),
+            ceremony: Arc::default(),
             dropped: Arc::default(),
             tell: Arc::new(|_| unreachable!("nothing is compared")),
             renew: Arc::new(|| unreachable!("no keys are made")),

@@ -8,6 +8,7 @@ use super::repeats::Repeats;
 use super::roster::Roster;
 use super::serving;
 use super::verify::{PoolCounts, Snapshot};
+use crate::ceremony::Way;
 use crate::drive::Beside;
 use crate::exit::Failure;
 use crate::net::{
@@ -47,6 +48,8 @@ pub struct Link {
     federation: Arc<RwLock<Option<Arc<Federation>>>>,
     /// Also of what happened before the network was there.
     alarms: Arc<Alarms>,
+    /// To the ceremony beside the engine.
+    pub(super) ceremony: Arc<Way>,
 }
 
 /// Makes the file of a window durable in the directory of a node.
@@ -70,6 +73,8 @@ pub(super) struct Bound {
     pub(super) roster: Arc<Roster>,
     /// What the log said of them lately.
     pub(super) repeats: Arc<Repeats>,
+    /// To the ceremony beside the engine.
+    pub(super) ceremony: Arc<Way>,
     /// Commands that found no room.
     pub(super) dropped: Arc<AtomicU64>,
     /// Hands the engine an input; `false` when there is no room.
@@ -133,6 +138,11 @@ impl Link {
     #[must_use]
     pub fn net(&self) -> Option<NetHandle> {
         self.bound().map(|bound| bound.net)
+    }
+
+    /// The way to the ceremony beside the engine.
+    pub(crate) fn ceremony(&self) -> Arc<Way> {
+        Arc::clone(&self.ceremony)
     }
 
     /// The bans, once the network runs.

@@ -13,6 +13,7 @@ mod chains;
 
 pub use chains::Chains;
 
+use super::chain;
 use super::verify::Snapshot;
 use belfry_protocol::engine::federation::members::Members;
 use belfry_protocol::manifest::Federation;
@@ -345,7 +346,7 @@ impl Lobby {
         answer.encode(asked)
     }
 
-    /// The frame that answers whoever still founds what is founded: it missed the end, and gets the manifest.
+    /// The frame that answers whoever still founds what is founded: it missed the end, and gets the manifests.
     pub(super) fn founded(&self, bytes: &[u8]) -> Vec<u8> {
         let refuse = |reason, text: &str| FoundAnswer::Refused {
             reason,
@@ -354,11 +355,11 @@ impl Lobby {
         let answer = match FoundRequest::decode(bytes) {
             Err(reason) => refuse(reason, "the request cannot be read; upgrade the older side"),
             Ok(FoundRequest::Exchange { lineage, have, .. }) if lineage == self.lineage => {
-                let known = have.contains(&self.manifest.hash);
-                let manifest = (!known).then(|| self.manifest.bytes.to_vec());
+                let links = chain::lines(&self.manifest.bytes);
+                let lacking = links.filter(|link| !have.contains(&sha256(link)));
                 FoundAnswer::Exchanged {
                     wanted: Vec::new(),
-                    documents: found::fitting(manifest),
+                    documents: found::fitting(lacking.map(<[u8]>::to_vec)),
                 }
             }
             Ok(FoundRequest::Card { lineage, .. }) if lineage == self.lineage => refuse(

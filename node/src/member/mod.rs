@@ -1,6 +1,7 @@
 //! A node as a member of a federation: its manifest, what the engine needs for a start, and the way between engine and
 //! network. May not decide anything about messages: that is the engine's.
 
+pub mod chain;
 mod keys;
 pub mod serving;
 mod start;
@@ -34,6 +35,7 @@ mod verify;
 #[cfg(feature = "net")]
 mod watch;
 
+pub use chain::Epochs;
 pub use keys::own_keys;
 pub use start::{Start, own_disk, settings};
 pub use windows::{Retention, read_window};
@@ -55,68 +57,28 @@ use crate::exit::{Code, Failure};
 use crate::store::{Layout, Reader, Store};
 use belfry_protocol::engine::federation::disk::OwnDisk;
 use belfry_protocol::engine::store::Transaction;
-use belfry_protocol::genesis::chain;
 use belfry_protocol::manifest::Federation;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Longest frame between members: a tail with its head, as the engine has it, and room for the frame.
 pub const MAX_FRAME: usize = (9 << 20) + 4_096;
 
-/// The founded federation of a data directory, if it has one.
+/// The founded federation of a data directory, if it has one, in the epoch that is in force.
 ///
 /// # Errors
-/// When the manifest cannot be read or does not verify.
+/// When the manifests cannot be read or do not verify.
 pub fn federation(layout: &Layout) -> Result<Option<Federation>, Failure> {
-    match std::fs::read(layout.genesis()) {
-        Ok(bytes) => founded(layout, &bytes).map(Some),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+    let epochs = Epochs::read(layout)?;
+    epochs.map(|epochs| epochs.newest()).transpose()
 }
 
-/// What made each epoch active, oldest first; `None` outside a federation. Read, not verified.
-///
-/// # Errors
-/// When the file cannot be read.
-pub fn links(layout: &Layout) -> Result<Option<Vec<chain::Link>>, Failure> {
-    let bytes = match std::fs::read(layout.genesis()) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    let links = match bytes.ends_with(b"\n") {
-        true => chain::parse_chain(&bytes),
-        false => chain::Link::parse(&bytes).map(|link| vec![link]),
-    };
-    let links = links.map_err(|error| {
-        let path = layout.genesis();
-        Failure::new(
-            Code::VerificationFailed,
-            format!("{}: {error}", path.display()),
-        )
-    })?;
-    Ok(Some(links))
-}
-
-/// All epochs of the federation of a data directory, oldest first; none if it has none.
+/// The same in every epoch up to that one, oldest first; empty without a federation.
 ///
 /// # Errors
 /// As [`federation`].
 pub fn epochs(layout: &Layout) -> Result<Vec<Federation>, Failure> {
-    Ok(federation(layout)?.into_iter().collect())
-}
-
-fn founded(layout: &Layout, manifest: &[u8]) -> Result<Federation, Failure> {
-    let path = layout.genesis();
-    let refuse = |error: &dyn std::fmt::Display| {
-        Failure::new(
-            Code::VerificationFailed,
-            format!("{}: {error}", path.display()),
-        )
-        .hint("the manifest must be the one that every member signed; get it again from another member")
-    };
-    chain::founded(manifest).map_err(|error| refuse(&error))
+    let epochs = Epochs::read(layout)?;
+    epochs.map_or(Ok(Vec::new()), |epochs| epochs.federations())
 }
 
 /// A directory that was a member's may never go on alone: towers may hold what it does not know any more (R3).
@@ -143,7 +105,7 @@ pub fn refuse_lost_manifest(layout: &Layout, disk: &Arc<dyn Disk>) -> Result<(),
     ))
 }
 
-/// Makes a directory a member: stores the manifest and gives the directory its disk id. A directory that is a member
+/// Makes a directory a member: stores the manifest, or the whole chain of them, and gives the directory its disk id. A directory that is a member
 /// without having been made one here is a lost disk (R3).
 ///
 /// # Errors
@@ -156,7 +118,7 @@ pub fn install(layout: &Layout, disk: Arc<dyn Disk>, manifest: &[u8]) -> Result<
             "this node belongs to a federation already",
         ));
     }
-    founded(layout, manifest)?;
+    Epochs::verify(manifest).map_err(|error| chain::refused(layout, &error))?;
     let mut store = Store::open(layout.clone(), Arc::clone(&disk))?;
     let mut tx = store.begin()?;
     if OwnDisk::load(&tx)?.is_none() {
@@ -164,13 +126,7 @@ pub fn install(layout: &Layout, disk: Arc<dyn Disk>, manifest: &[u8]) -> Result<
     }
     tx.commit()?;
     store.close()?;
-    // Whole or not at all: half a manifest would stop every later start.
-    let temporary = layout.genesis().with_extension("json.new");
-    disk.write(&temporary, manifest)?;
-    disk.sync_files(std::slice::from_ref(&temporary))?;
-    disk.rename(&temporary, &layout.genesis())?;
-    disk.sync_dirs(&BTreeSet::from([layout.dir().to_path_buf()]))?;
-    Ok(())
+    chain::write(layout, disk.as_ref(), manifest)
 }
 
 /// A new random id.

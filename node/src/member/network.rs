@@ -89,6 +89,8 @@ pub fn connect_over(
         .listen_on(node.config.net_listen.ip(), node.config.net_listen.port());
     config.wire = wire;
     config.max_frame = MAX_FRAME;
+    // Amendments are as large as foundings.
+    config.founding = true;
     config.entries_asked = cost::entries_asked;
     let manifest = std::fs::read(node.layout.genesis())?;
     // Before anybody is dialled or let in.
@@ -118,6 +120,7 @@ pub fn connect_over(
         unsent: Arc::default(),
         bans,
         lobby: Arc::new(lobby),
+        ceremony: link.ceremony(),
         roster: Arc::new(Roster::of(
             federation.manifest().members.iter(),
             net.local_peer(),

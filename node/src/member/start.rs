@@ -12,7 +12,7 @@ use belfry_protocol::engine::federation::members::Members;
 use belfry_protocol::engine::federation::{ASK_US, REACK_US, Settings};
 use belfry_protocol::engine::keys::OwnKeys;
 use belfry_protocol::engine::ledger::start::Incarnation;
-use belfry_protocol::engine::store::Transaction;
+use belfry_protocol::engine::store::{Record, Transaction};
 use belfry_protocol::manifest::Federation;
 use belfry_protocol::note::VerifierKey;
 use belfry_protocol::wire::{Range, Version};
@@ -171,6 +171,8 @@ fn note_restored(store: &mut Store, newest: u64, fresh: [u8; 16]) -> Result<OwnD
     let disk = OwnDisk::restored(fresh, newest.saturating_add(1));
     let mut tx = store.begin()?;
     disk.store(&mut tx)?;
+    // What this node voted since, only its mirrored ledger knows (R14).
+    tx.put_record(Record::VotesMissing, b"1")?;
     tx.commit()?;
     let marker = store.layout().restored_marker();
     let here = store.disk();

@@ -68,6 +68,7 @@ pub(crate) fn found(count: usize) -> Founded {
         amendment_threshold: smallest_amendment(number).expect("members"),
         limits: Limits::default(),
         mirroring: true,
+        effective_seconds: None,
         recovery_keys: Vec::new(),
     };
     let text = signing_text(&manifest, None);

@@ -51,7 +51,7 @@ pub struct NetConfig {
     pub wire: Wire,
     /// First eight hex digits of the federation id. Part of topic and sync names, so federations do not mix.
     pub federation8: String,
-    /// Whether a federation is being founded here: then whoever founds with us may send large frames.
+    /// Whether a federation is founded or amended here: then whoever does so with us may send large frames.
     pub founding: bool,
     /// Largest sync request or response in bytes.
     pub max_frame: usize,

@@ -41,6 +41,12 @@ impl Layout {
         self.dir.join("founding.json")
     }
 
+    /// Whom a member invited, and who came.
+    #[must_use]
+    pub fn guests(&self) -> PathBuf {
+        self.dir.join("guests.json")
+    }
+
     /// Key files.
     #[must_use]
     pub fn keys(&self) -> PathBuf {

@@ -47,7 +47,7 @@ pub use recovery::{
 };
 pub use statement::{MAX_REASON_BYTES, MAX_ROUND, MAX_TITLE_BYTES, Saying, Statement, Subject};
 pub use ticket::{
-    MAX_TICKET_ADDRESSES, MAX_TICKET_CHARS, TICKET_PREFIX, Ticket, TicketError, secret_hash,
+    MAX_TICKET_ADDRESSES, MAX_TICKET_CHARS, Pinned, TICKET_PREFIX, Ticket, TicketError, secret_hash,
 };
 pub use verifier::Verifier;
 pub use vote::{MAX_VOTE_BYTES, VOTE_FORMAT, Vote};

@@ -4,7 +4,7 @@
 use super::statement::is_line;
 use crate::manifest::{MAX_ADDRESS_BYTES, MAX_FEDERATION_NAME_BYTES as MAX_NAME_BYTES, is_peer_id};
 use crate::note::VerifierKey;
-use crate::tlog::hash::sha256_parts;
+use crate::tlog::hash::{Hash, sha256_parts};
 use crate::wire::bytes::Fields;
 use thiserror::Error;
 
@@ -22,14 +22,27 @@ const MAX_KEY_BYTES: usize = 512;
 
 const VERSION: u8 = 1;
 const KIND_FOUNDING: u8 = 1;
+const KIND_MEMBER: u8 = 2;
 const CHECK_BYTES: usize = 4;
 const DOMAIN: &[u8] = b"belfry-ticket/v1\0";
 
-/// An invitation to a founding: it pins the lineage and the proposer; the manifest is not there yet.
+/// What an invitation to a founded federation pins, and one to a founding cannot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pinned {
+    /// The federation's id.
+    pub federation: Hash,
+    /// Hash of the newest manifest when the ticket was given: the chain that is shown has to go through it.
+    pub manifest: Hash,
+}
+
+/// An invitation. To a founding it pins the lineage and the proposer: the manifest is not there yet. To a founded federation it
+/// pins that, too.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ticket {
-    /// What the federation is to be called.
+    /// What the federation is called, or is to be.
     pub federation: String,
+    /// The founded federation; `None` while it is being founded.
+    pub pinned: Option<Pinned>,
     /// The lineage of its drafts.
     pub lineage: [u8; 16],
     /// Identity key of whoever invites.
@@ -71,11 +84,19 @@ impl Ticket {
     /// The text: `belfry1`, then RFC 4648 base32 in lower case without padding over the fields and a check sum of 4 bytes.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let mut bytes = vec![VERSION, KIND_FOUNDING];
+        let kind = match self.pinned {
+            None => KIND_FOUNDING,
+            Some(_) => KIND_MEMBER,
+        };
+        let mut bytes = vec![VERSION, kind];
         bytes.push(u8::from(self.factory) | u8::from(self.tower) << 1);
         bytes.extend(self.lineage);
         bytes.extend(self.secret);
         bytes.extend(self.expires_seconds.to_le_bytes());
+        if let Some(pinned) = &self.pinned {
+            bytes.extend(pinned.federation.as_bytes());
+            bytes.extend(pinned.manifest.as_bytes());
+        }
         put(&mut bytes, &self.federation);
         put(&mut bytes, &self.proposer.to_string());
         put(&mut bytes, &self.peer);
@@ -111,13 +132,20 @@ impl Ticket {
             return Err(TicketError::Damaged);
         }
         let (&[version, kind], rest) = bytes.split_first_chunk().ok_or(TicketError::Unknown)?;
-        if (version, kind) != (VERSION, KIND_FOUNDING) {
+        if version != VERSION || !matches!(kind, KIND_FOUNDING | KIND_MEMBER) {
             return Err(TicketError::Unknown);
         }
         let mut fields = Fields::new(rest);
         let roles = need(fields.u8())?;
         let (lineage, secret) = (need(fields.array())?, need(fields.array())?);
         let expires_seconds = need(fields.u64())?;
+        let pinned = match kind {
+            KIND_MEMBER => Some(Pinned {
+                federation: Hash(need(fields.array())?),
+                manifest: Hash(need(fields.array())?),
+            }),
+            _ => None,
+        };
         let federation = text(&mut fields, MAX_NAME_BYTES)?;
         let proposer = text(&mut fields, MAX_KEY_BYTES)?;
         let proposer = VerifierKey::parse(&proposer)
@@ -138,6 +166,7 @@ impl Ticket {
         }
         Ok(Self {
             federation,
+            pinned,
             lineage,
             proposer,
             peer,

@@ -71,6 +71,19 @@ impl Manifest {
                 "must lie after created_seconds and before expires_seconds, all at most 2^53 - 1",
             );
         }
+        let waits = self.effective_seconds;
+        if waits.is_some() && self.epoch == 0 {
+            return value(
+                "effective_seconds",
+                "must be left out at epoch 0, which takes effect at once",
+            );
+        }
+        if waits.is_some_and(|at| at <= self.created_seconds || at >= self.expires_seconds) {
+            return value(
+                "effective_seconds",
+                "must lie after created_seconds and before expires_seconds",
+            );
+        }
         if self.protocol.0 > self.protocol.1 {
             return value("protocol", "must name the oldest version first");
         }

@@ -37,6 +37,8 @@ pub enum Field {
     Expires,
     /// From when the next epoch should be signed.
     ResignFrom,
+    /// When it takes effect, if not at once.
+    Effective,
     /// A recovery key.
     RecoveryKey,
 }
@@ -61,6 +63,7 @@ impl Field {
             Self::ClockBound => "clock bound, ms",
             Self::Expires => "expires, seconds since 1970",
             Self::ResignFrom => "sign again from, seconds since 1970",
+            Self::Effective => "takes effect, seconds since 1970",
             Self::RecoveryKey => "recovery key",
         }
     }
@@ -196,6 +199,9 @@ impl Changes {
         ];
         for (field, print) in rows {
             self.pair(None, field, print(old), print(new));
+        }
+        if let Some(at) = new.effective_seconds {
+            self.add(None, Field::Effective, None, Some(at.to_string()));
         }
         let gone = |from: &Manifest, to: &Manifest| -> Vec<Hash> {
             let keys = from.recovery_keys.iter().copied();

@@ -48,6 +48,8 @@ pub struct Manifest {
     pub expires_seconds: u64,
     /// From when the members should sign the next epoch, since 1970.
     pub resign_from_seconds: u64,
+    /// When it takes effect once it is active, since 1970; `None`: at once. Never at epoch 0.
+    pub effective_seconds: Option<u64>,
     /// Oldest and newest protocol version that members must speak.
     pub protocol: (Version, Version),
     /// The members, sorted by name.

@@ -12,7 +12,8 @@ const FACTORY: &str = "factory";
 const TOWER: &str = "tower";
 
 impl Manifest {
-    /// The canonical text: sorted keys, no spaces; `previous` and a member's `http` are left out if there are none.
+    /// The canonical text: sorted keys, no spaces; `previous`, `effective_seconds` and a member's `http` are left out if there
+    /// are none.
     #[must_use]
     pub fn to_json(&self) -> String {
         let bytes = self.to_value().to_canonical();
@@ -61,7 +62,9 @@ impl Manifest {
             ("tower_quorum", Json::whole(self.tower_quorum.into())),
         ];
         let previous = self.previous.map(|hash| ("previous", hash_value(&hash)));
-        Json::object(fields.into_iter().chain(previous))
+        let effective = self.effective_seconds;
+        let effective = effective.map(|seconds| ("effective_seconds", Json::whole(seconds)));
+        Json::object(fields.into_iter().chain(previous).chain(effective))
     }
 
     /// Reads the fields; neither the rules nor the spelling are checked.
@@ -78,6 +81,15 @@ impl Manifest {
         let previous = match fields.optional("previous") {
             None => None,
             Some(value) => Some(fields.read_hash("previous", &value)?),
+        };
+        let effective_seconds = match fields.optional("effective_seconds") {
+            None => None,
+            Some(value) => Some(value.as_u64().ok_or_else(|| {
+                fields.bad(
+                    "effective_seconds",
+                    "is not a whole number from 0 to 2^53 - 1",
+                )
+            })?),
         };
         let lineage = crate::hex::decode(&fields.text("lineage")?)
             .and_then(|bytes| bytes.try_into().ok())
@@ -106,6 +118,7 @@ impl Manifest {
             created_seconds: fields.number("created_seconds")?,
             expires_seconds: fields.number("expires_seconds")?,
             resign_from_seconds: fields.number("resign_from_seconds")?,
+            effective_seconds,
             protocol,
             members,
             tower_quorum: fields.small("tower_quorum")?,

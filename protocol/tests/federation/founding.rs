@@ -163,6 +163,7 @@ pub(crate) fn found(towers: usize, k: u32, both: usize) -> Founded {
         amendment_threshold: belfry_protocol::manifest::smallest_amendment(count).unwrap(),
         limits: Limits::default(),
         mirroring: true,
+        effective_seconds: None,
         recovery_keys: Vec::new(),
     };
     let text = signing_text(&manifest, None);

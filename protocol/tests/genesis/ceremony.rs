@@ -389,3 +389,48 @@ fn a_joiner_waits_for_no_ack_and_casts_no_vote_once_it_is_restored() {
     assert_eq!(restored.take(Input::Rebuilt(Vec::new())), refused);
     assert_eq!(restored.approve(&with, 1), refused);
 }
+
+/// Nobody watches the ledger of a mere tower: an ack would never come, and what is lost with its disk nobody can give back.
+#[test]
+fn a_member_that_nobody_watches_waits_for_no_ack_and_casts_no_vote_once_it_is_restored() {
+    let base = federation(&[0, 1, 2, 3]);
+    let next = amendment(base.manifest(), &[0, 1, 2, 3, 4], 1);
+    for watched in [true, false] {
+        let mine = Settings {
+            watched,
+            ..settings(0)
+        };
+        let mut one = One::new(Some(base.clone()), mine.clone());
+        one.propose(1, &next, 1);
+        let promises = one.approve(&next, 1).unwrap();
+        let [Promise::Sign { id, statement, .. }] = &promises[..] else {
+            panic!("{promises:?}");
+        };
+        let vote = Box::new(signed(0, statement));
+        // Before its entry is durable it leaves in no case.
+        assert_eq!(sends(&one.take(Input::Signed(vote)).unwrap()), 0);
+        let appended = Input::Appended { id: *id, index: 7 };
+        let left = sends(&one.take(appended.clone()).unwrap());
+        assert_eq!(left, usize::from(!watched));
+        assert_eq!(sends(&one.take(appended).unwrap()), 0);
+        assert_eq!(one.ceremony.waits_for(), watched.then_some(8));
+        let acked = sends(&one.take(Input::Acked { size: 8 }).unwrap());
+        assert_eq!(acked, usize::from(watched));
+
+        let restored = Settings {
+            restored: true,
+            ..mine
+        };
+        let mut restored = One::new(Some(base.clone()), restored);
+        restored.take(Input::Resume).unwrap();
+        restored.propose(1, &next, 1);
+        let rebuilt = restored.take(Input::Rebuilt(Vec::new()));
+        match watched {
+            true => assert!(rebuilt.is_ok() && restored.approve(&next, 1).is_ok()),
+            false => {
+                assert_eq!(rebuilt, Err(Refused::Unwatched));
+                assert_eq!(restored.approve(&next, 1), Err(Refused::Unwatched));
+            }
+        }
+    }
+}

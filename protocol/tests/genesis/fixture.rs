@@ -111,6 +111,7 @@ pub(crate) fn founding(members: &[usize], variant: u64) -> Manifest {
         amendment_threshold: smallest_amendment(count).unwrap(),
         limits: Limits::default(),
         mirroring: true,
+        effective_seconds: None,
         recovery_keys: Vec::new(),
     }
 }
@@ -183,6 +184,7 @@ pub(crate) fn settings(at: usize) -> Settings {
         identity: person(at).identity.verifier().clone(),
         lineage: Some(LINEAGE),
         restored: false,
+        watched: true,
     }
 }
 

@@ -1,13 +1,16 @@
 //! Tickets and cards: one spelling each, damage is told from nonsense, and nobody joins with somebody else's key.
 
 use crate::fixture::{LINEAGE, founding, person};
-use belfry_protocol::genesis::{Card, MAX_TICKET_CHARS, Strict, Ticket, TicketError, Verifier};
+use belfry_protocol::genesis::{
+    Card, MAX_TICKET_CHARS, Pinned, Strict, Ticket, TicketError, Verifier,
+};
 use belfry_protocol::note::SignedNote;
 use proptest::prelude::*;
 
 fn ticket() -> Ticket {
     Ticket {
         federation: "blue.example".to_owned(),
+        pinned: None,
         lineage: LINEAGE,
         proposer: person(0).identity.verifier().clone(),
         peer: founding(&[0, 1, 2, 3], 0).members[0].peer.clone(),
@@ -50,6 +53,22 @@ fn the_text_of_a_ticket_is_frozen() {
 }
 
 const FROZEN: &str = "75cfffccf8fc1d2d26bf329355b5f6e84e194c32982fd1fc57a1770aebcfd84a";
+
+#[test]
+fn a_ticket_of_a_founded_federation_pins_it() {
+    let hash = |text: &str| belfry_protocol::tlog::hash::sha256(text.as_bytes());
+    let pinned = Some(Pinned {
+        federation: hash("epoch 0"),
+        manifest: hash("epoch 3"),
+    });
+    let member = Ticket { pinned, ..ticket() };
+    let text = member.to_text();
+    assert!(text.len() <= MAX_TICKET_CHARS, "{}", text.len());
+    assert_eq!(Ticket::parse(&text), Ok(member));
+    assert_eq!(hash(&text).to_hex(), FROZEN_OF_A_MEMBER);
+}
+
+const FROZEN_OF_A_MEMBER: &str = "e2b76507ed2e44ce5a10d5f11c96f6fb4c0a9f1c123d9834996b558083d8cbc2";
 
 #[test]
 fn every_changed_letter_of_a_ticket_is_noticed() {

@@ -8,6 +8,7 @@ use belfry_protocol::engine::store::Transaction;
 use belfry_protocol::genesis::ceremony::{
     Ceremony, Document, Free, Input, Promise, Refused, Settings, confirmation,
 };
+use belfry_protocol::genesis::chain::Chain;
 use belfry_protocol::genesis::{Election, Saying};
 use belfry_protocol::manifest::{Federation, Manifest};
 
@@ -23,7 +24,13 @@ impl One {
     pub(crate) fn new(base: Option<Federation>, settings: Settings) -> Self {
         let mut store = MemStore::default();
         let mut tx = store.begin();
-        let ceremony = Ceremony::load(&mut tx, settings, base.clone(), Shared::new()).unwrap();
+        let ceremony = Ceremony::load(
+            &mut tx,
+            settings,
+            base.clone().map(Chain::from),
+            Shared::new(),
+        )
+        .unwrap();
         drop(tx);
         Self {
             store,
@@ -116,7 +123,8 @@ impl One {
     pub(crate) fn restart(&mut self, settings: Settings) {
         let mut tx = self.store.begin();
         let base = self.base.clone();
-        self.ceremony = Ceremony::load(&mut tx, settings, base, Shared::new()).unwrap();
+        self.ceremony =
+            Ceremony::load(&mut tx, settings, base.map(Chain::from), Shared::new()).unwrap();
         let _ = tx.commit().unwrap();
     }
 }

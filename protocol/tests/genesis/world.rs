@@ -7,6 +7,7 @@ use belfry_protocol::engine::store::Transaction;
 use belfry_protocol::genesis::ceremony::{
     Ceremony, Document, Free, Input, Promise, Refused, Settings, confirmation,
 };
+use belfry_protocol::genesis::chain::Chain;
 use belfry_protocol::genesis::{Election, Saying, Vote};
 use belfry_protocol::manifest::{Federation, Manifest};
 use belfry_protocol::tlog::hash::Hash;
@@ -81,7 +82,12 @@ impl Node {
             restored: self.restored,
             ..settings(self.at)
         };
-        let loaded = Ceremony::load(&mut tx, settings, self.founded.clone(), Shared::new());
+        let loaded = Ceremony::load(
+            &mut tx,
+            settings,
+            self.founded.clone().map(Chain::from),
+            Shared::new(),
+        );
         let _ = tx.commit().unwrap();
         let loaded = loaded.unwrap();
         if let Some(chain) = loaded.chain() {

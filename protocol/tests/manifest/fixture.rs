@@ -135,6 +135,7 @@ pub(crate) fn manifest() -> Manifest {
         amendment_threshold: 3,
         limits: Limits::default(),
         mirroring: true,
+        effective_seconds: None,
         recovery_keys: vec![sha256(recovery.verifier().to_string().as_bytes())],
     }
 }

@@ -119,6 +119,7 @@ fn what_weakens_is_told_and_severe_things_first() {
     let mut next = Manifest {
         previous: Some(base.hash()),
         mirroring: false,
+        effective_seconds: None,
         recovery_keys: Vec::new(),
         expires_seconds: CREATED + 60 + 500 * 86_400,
         protocol: ((1, 1), (1, 1)),

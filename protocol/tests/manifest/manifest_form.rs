@@ -203,6 +203,7 @@ proptest! {
         made.created_seconds = created;
         made.resign_from_seconds = created + spans.0;
         made.expires_seconds = created + spans.0 + spans.1;
+        made.effective_seconds = (epoch > 0 && minor > 9).then_some(created + spans.0);
         made.mirroring = mirroring;
         made.lineage = lineage;
         made.protocol = ((1, 0), (1, minor));

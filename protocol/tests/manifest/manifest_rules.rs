@@ -1,7 +1,9 @@
 //! Every rule that a manifest must keep, each broken by one edit of the good one.
 
-use crate::fixture::{FACTORY, identity, manifest, member};
-use belfry_protocol::manifest::{Manifest, ManifestError, QuorumError, is_peer_id};
+use crate::fixture::{CREATED, FACTORY, identity, manifest, member};
+use belfry_protocol::manifest::{
+    DEFAULT_VALIDITY_SECONDS, Manifest, ManifestError, QuorumError, is_peer_id,
+};
 use belfry_protocol::note::{SigningKey, VerifierKey};
 use belfry_protocol::tlog::hash::Hash;
 
@@ -40,6 +42,15 @@ fn the_head() {
         m.previous = Some(Hash([1; 32]))
     });
     says("`previous` must be left out at epoch 0", |m| m.epoch = 1);
+    says("`effective_seconds` must be left out at epoch 0", |m| {
+        m.effective_seconds = Some(m.created_seconds + 1)
+    });
+    for at in [CREATED, CREATED + DEFAULT_VALIDITY_SECONDS] {
+        says("`effective_seconds` must lie", |m| {
+            (m.epoch, m.previous) = (1, Some(m.hash()));
+            m.effective_seconds = Some(at);
+        });
+    }
     says("`resign_from_seconds` must lie", |m| {
         m.resign_from_seconds = m.created_seconds
     });

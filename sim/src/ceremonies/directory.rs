@@ -10,6 +10,7 @@ use belfry_protocol::engine::outbox::Committed;
 use belfry_protocol::engine::store::{StoreError, Table, Transaction};
 use belfry_protocol::genesis::Strict;
 use belfry_protocol::genesis::ceremony::{Ceremony, Free, Input, Promise, Settings, VoteRecord};
+use belfry_protocol::genesis::chain::Chain;
 use belfry_protocol::manifest::Federation;
 use belfry_sim_sys::disk::{Faults, Snapshot};
 use belfry_sim_sys::{SimDisk, fresh};
@@ -97,13 +98,13 @@ impl Directory {
         match self {
             Self::Memory(store) => {
                 let mut tx = store.begin();
-                let loaded = Ceremony::load(&mut tx, settings, founded, Strict)?;
+                let loaded = Ceremony::load(&mut tx, settings, founded.map(Chain::from), Strict)?;
                 tx.commit()?;
                 Ok(loaded)
             }
             Self::Disk(on) => {
                 let mut tx = on.store()?.begin()?;
-                let loaded = Ceremony::load(&mut tx, settings, founded, Strict)?;
+                let loaded = Ceremony::load(&mut tx, settings, founded.map(Chain::from), Strict)?;
                 tx.commit()?;
                 Ok(loaded)
             }

@@ -223,8 +223,8 @@ impl World {
         self.own_epoch(who).is_some()
     }
 
-    /// Who holds the ledger of a member, and how many of them must: towers hold a factory's. Who would hold a mere tower's is
-    /// not decided in the product; here the other members do.
+    /// Who holds the ledger of a member, and how many of them must: towers hold a factory's. Nobody holds a mere
+    /// tower's in the product, which then waits for no ack; here the other members do, so that everybody's votes come back.
     fn holders(&self, who: Who) -> Option<(BTreeSet<Who>, Quorum)> {
         let manifest = self.own_epoch(who)?;
         let own = self.members.get(&who)?.person.identity.verifier();

@@ -144,6 +144,7 @@ impl Member {
             identity: self.person.identity.verifier().clone(),
             lineage: Some(LINEAGE),
             restored: self.restored,
+            watched: true,
         };
         self.ceremony = Some(self.directory.load(settings, self.founded.clone())?);
         self.boot += 1;

@@ -212,6 +212,7 @@ impl Draft {
             amendment_threshold: (smallest_amendment(count)? + self.raise).min(count),
             limits: Limits::default(),
             mirroring: true,
+            effective_seconds: None,
             recovery_keys,
         };
         manifest.tower_quorum = *manifest.allowed_quorums()?.start();

@@ -11,7 +11,7 @@ pub enum GenesisCommand {
         after_help = "Example:\n  belfry genesis draft --federation blue.example\n  belfry run &\n  belfry invite --role tower"
     )]
     Draft(DraftArgs),
-    /// Who is in the draft, and how the vote stands
+    /// Who takes part, and how the vote stands
     #[command(after_help = "Example:\n  belfry genesis status --json")]
     Status,
     /// What a proposed manifest means, its risks, its votes, and its hash
@@ -22,6 +22,17 @@ pub enum GenesisCommand {
         after_help = "Whoever proposes has not signed yet: `genesis sign` does.\n\nExamples:\n  belfry genesis propose --title \"the first four\"\n  belfry genesis propose --title \"without the absent one\" --without t3.example\n  belfry genesis propose --title \"once more\" --again 9c1e44b0"
     )]
     Propose(ProposeArgs),
+    /// Draft a change of a founded federation, and propose it
+    #[command(
+        after_help = "Prints what changes and the hash. Whoever proposes has not signed yet: `genesis sign` does.\nWithout --quorum and --threshold they stay as they are, or the smallest that are safe.\n\nExamples:\n  belfry genesis amend --add --title \"t4 joins\"\n  belfry genesis amend --remove t3.example --title \"t3 leaves\" --effective-in 1h\n  belfry genesis amend --role t1.example=factory,tower --address t1.example=/dns4/t1.example/tcp/9471 --dry-run"
+    )]
+    Amend(AmendArgs),
+    /// The epochs of this federation, and what is proposed for the next one
+    #[command(after_help = "Example:\n  belfry genesis list")]
+    List,
+    /// What a proposed manifest changes of the one before it
+    #[command(after_help = "Example:\n  belfry genesis diff 9c1e44b0")]
+    Diff(WhichArgs),
     /// Review a manifest and sign it; a signature binds for this round
     #[command(
         after_help = "The confirmation is the epoch and the first eight digits of the hash, as `genesis show` prints it.\n\nExample:\n  belfry genesis sign 9c1e44b0 --confirm 0:9c1e44b0"
@@ -107,6 +118,50 @@ pub struct ProposeArgs {
     pub again: Option<String>,
 }
 
+/// `genesis amend`
+#[derive(Args, Debug)]
+pub struct AmendArgs {
+    /// One line for lists
+    #[arg(long, default_value = "amendment")]
+    pub title: String,
+    /// Let in whoever came to this node with a ticket
+    #[arg(long)]
+    pub add: bool,
+    /// With --add: leave out somebody who came
+    #[arg(long, value_name = "NAME", requires = "add")]
+    pub without: Vec<String>,
+    /// Take out a member
+    #[arg(long, value_name = "NAME")]
+    pub remove: Vec<String>,
+    /// Give a member other roles: factory, tower, or factory,tower
+    #[arg(long, value_name = "NAME=ROLES", value_parser = pair)]
+    pub role: Vec<(String, String)>,
+    /// Where others dial a member; all that are given take the place of those before
+    #[arg(long, value_name = "NAME=MULTIADDR", value_parser = pair)]
+    pub address: Vec<(String, String)>,
+    /// Where a member serves HTTP; empty: nowhere
+    #[arg(long, value_name = "NAME=URL", value_parser = pair)]
+    pub http: Vec<(String, String)>,
+    /// Take the identity key, PeerId and certificate of whoever came here in the name of a member
+    #[arg(long, value_name = "NAME")]
+    pub identity: Vec<String>,
+    /// Towers that must hold a digest, k
+    #[arg(long, value_name = "K")]
+    pub quorum: Option<u32>,
+    /// Members that change the manifest, t
+    #[arg(long, value_name = "T")]
+    pub threshold: Option<u32>,
+    /// For how many days it is valid [default: 365]
+    #[arg(long, value_name = "DAYS")]
+    pub expires_days: Option<u64>,
+    /// When it takes effect from now on: 90m, 24h or 7d [default: at once]
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    pub effective_in: Option<u64>,
+    /// A verifier key that may recover the federation, beside those that may already
+    #[arg(long = "recovery-key", value_name = "VKEY")]
+    pub recovery_keys: Vec<String>,
+}
+
 /// `genesis sign`
 #[derive(Args, Debug)]
 pub struct SignArgs {
@@ -187,6 +242,13 @@ pub struct JoinArgs {
     /// Where others reach this node.
     #[command(flatten)]
     pub reach: ReachArgs,
+}
+
+/// Two texts like NAME=VALUE.
+fn pair(text: &str) -> Result<(String, String), String> {
+    let wrong = || format!("{text:?} is not NAME=VALUE");
+    let (name, value) = text.split_once('=').ok_or_else(wrong)?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// A time like 24h.

@@ -6,8 +6,9 @@ use crate::exit::{Code, Failure};
 use crate::export::client::Server;
 use crate::export::fetch::{Anchor, fetch};
 use crate::member;
+use crate::member::chain;
 use crate::net::PeerId;
-use belfry_protocol::genesis::{MAX_PUBLICATION_BYTES, chain};
+use belfry_protocol::genesis::chain::MAX_CHAIN_BYTES;
 use belfry_protocol::manifest::Federation;
 use belfry_protocol::note::VerifierKey;
 use serde_json::json;
@@ -118,8 +119,8 @@ fn manifest(file: &Path) -> Result<Federation, Failure> {
             format!("{}: {error}", file.display()),
         )
     };
-    let bytes = read(file, MAX_PUBLICATION_BYTES as u64)?;
-    chain::founded(&bytes).map_err(|error| refused(&error))
+    let bytes = read(file, MAX_CHAIN_BYTES as u64)?;
+    chain::newest(&bytes).map_err(|error| refused(&error))
 }
 
 fn origin(args: &ExportArgs, anchor: &Anchor) -> Result<String, Failure> {

@@ -8,7 +8,9 @@
 //! | [`offline`] | `genesis sign-request`: a key without a network |
 //! | [`verify`] | `genesis verify` |
 //! | [`invite`] | `invite` |
+//! | [`amend`] | `genesis amend` and `list` |
 
+mod amend;
 mod invite;
 mod offline;
 mod review;
@@ -31,6 +33,9 @@ pub(super) fn run(context: &Context, command: &GenesisCommand) -> Result<(), Fai
         GenesisCommand::Status => status(context, &Wish::Status),
         GenesisCommand::Show(args) => review::show(context, args),
         GenesisCommand::Propose(args) => propose(context, args),
+        GenesisCommand::Amend(args) => amend::amend(context, args),
+        GenesisCommand::List => amend::list(context),
+        GenesisCommand::Diff(args) => review::diff(context, args),
         GenesisCommand::Sign(args) => review::sign(context, args),
         GenesisCommand::Reject(args) => reject(context, args),
         GenesisCommand::Withdraw(args) => withdraw(context, args),
@@ -79,8 +84,9 @@ fn short(hash: &str) -> &str {
 }
 
 fn status(context: &Context, wish: &Wish) -> Result<(), Failure> {
-    // Once it is founded, the manifest says it all.
-    if context.layout.genesis().exists() && !context.layout.founding().exists() {
+    // Once it is founded and the node rests, the manifests say it all.
+    let founded = context.layout.genesis().exists() && !context.layout.founding().exists();
+    if founded && Control::find(&context.layout).is_none() {
         return verify::own(context);
     }
     let value = ask(context, wish)?;
@@ -97,11 +103,36 @@ fn describe(value: &Value) -> Vec<String> {
             text(value, "federation_id")
         )];
     }
-    let mut lines = vec![format!(
-        "founding of {}, lineage {}",
-        text(value, "federation"),
-        text(value, "lineage")
-    )];
+    let mut lines = vec![match text(value, "state") {
+        "member" => format!(
+            "member of {}, federation id {}: epoch {} is in force",
+            text(value, "federation"),
+            text(value, "federation_id"),
+            value
+                .get("epoch_in_force")
+                .and_then(Value::as_u64)
+                .unwrap_or(0),
+        ),
+        "joining" => format!(
+            "joining {}, federation id {}",
+            text(value, "federation"),
+            text(value, "joins")
+        ),
+        _ => format!(
+            "founding of {}, lineage {}",
+            text(value, "federation"),
+            text(value, "lineage")
+        ),
+    }];
+    if value.get("listed") == Some(&Value::Bool(false)) {
+        lines.push("this node is no member of the newest epoch".to_owned());
+    }
+    if value.get("rebuilding") == Some(&Value::Bool(true)) {
+        lines.push(
+            "this directory was lost or restored: it casts no vote before its own are read back"
+                .to_owned(),
+        );
+    }
     if let Some(why) = value.get("refusal").and_then(Value::as_str) {
         lines.push(format!("refused by whoever invited this node: {why}"));
     } else if let Some(welcome) = value.get("welcome").and_then(Value::as_str) {
@@ -116,6 +147,13 @@ fn describe(value: &Value) -> Vec<String> {
         };
         lines.push(format!(
             "  {:<32} {:<16} {here}",
+            text(one, "name"),
+            text(one, "roles")
+        ));
+    }
+    for one in items(value, "guests") {
+        lines.push(format!(
+            "  {:<32} {:<16} came with a ticket of this node",
             text(one, "name"),
             text(one, "roles")
         ));
@@ -194,6 +232,9 @@ fn next(value: &Value) -> String {
     match (open.clone().find(silent), manifests.first()) {
         (Some(one), _) => format!("next: belfry genesis show {}", short(text(one, "manifest"))),
         (None, Some(_)) => "next: belfry genesis remind".to_owned(),
+        (None, None) if text(value, "state") == "member" => {
+            "next: belfry genesis amend, to change anything".to_owned()
+        }
         (None, None) if value.get("joined_by_ticket") == Some(&Value::Bool(true)) => {
             "next: wait for a proposal; belfry genesis status shows it".to_owned()
         }

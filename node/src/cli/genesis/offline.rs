@@ -38,9 +38,12 @@ pub(super) fn export(context: &Context, args: &GenesisExportArgs) -> Result<(), 
         .map_err(|error| Failure::new(Code::Failed, error.to_string()))?;
     let manifest = Some(parsed.subject.manifest.to_hex());
     let shown = ask(context, &Wish::Show { manifest })?;
-    let request = json!({
+    let mut request = json!({
         "format": REQUEST_FORMAT, "statement": statement, "manifest": text(&shown, "file"), "name": text(&shown, "name"),
     });
+    if let Some(base) = shown.get("base") {
+        request["base"] = base.clone();
+    }
     context.out.result(&request.to_string(), &request)?;
     context.out.say(
         "next, where the identity key is: belfry genesis sign-request request.json > vote.json; then here: belfry genesis import vote.json",
@@ -99,7 +102,8 @@ pub(super) fn sign(context: &Context, args: &SignRequestArgs) -> Result<(), Fail
     })?;
     let lock = Lock::open(&keys.dir().join("votes"), keys.identity_verifier(), id)?;
     lock.check(&statement)?;
-    let expected = review::review(context, &manifest, &[]);
+    let base = review::base_of(&manifest, request.get("base").and_then(Value::as_str))?;
+    let expected = review::review(context, (&manifest, base.as_ref()), &[]);
     let loss = format!(
         "You sign manifest {} for {}. In this round this key signs no other.",
         manifest.hash(),

@@ -16,6 +16,8 @@ use serde_json::{Value, json};
 /// A manifest and what is known of its vote.
 struct Reviewed {
     manifest: Manifest,
+    /// The manifest that it amends, if it is no founding.
+    base: Option<Manifest>,
     hash: String,
     vote: Value,
 }
@@ -31,14 +33,51 @@ fn fetch(context: &Context, digits: Option<&String>) -> Result<Reviewed, Failure
             "the node showed another manifest than it names",
         ));
     }
+    let base = base_of(&manifest, shown.get("base").and_then(Value::as_str))?;
     let mut all = items(&shown, "manifests").iter();
     let vote = all.find(|one| text(one, "manifest") == hash);
     let vote = vote.cloned().unwrap_or(Value::Null);
     Ok(Reviewed {
         manifest,
+        base,
         hash,
         vote,
     })
+}
+
+/// What a manifest amends, as the node or a request shows it: the hash in the manifest says whether that is so.
+pub(super) fn base_of(
+    manifest: &Manifest,
+    shown: Option<&str>,
+) -> Result<Option<Manifest>, Failure> {
+    let Some(previous) = manifest.previous else {
+        return Ok(None);
+    };
+    let refused = |why: String| Failure::new(Code::VerificationFailed, why);
+    let shown = shown.ok_or_else(|| refused("what it amends is not shown".to_owned()))?;
+    let base = Manifest::parse(shown.as_bytes()).map_err(|error| refused(error.to_string()))?;
+    if base.hash() != previous {
+        return Err(refused(
+            "it amends another manifest than the one of the newest epoch".to_owned(),
+        ));
+    }
+    Ok(Some(base))
+}
+
+pub(super) fn diff(context: &Context, args: &WhichArgs) -> Result<(), Failure> {
+    let reviewed = fetch(context, args.manifest.as_ref())?;
+    let changes = match &reviewed.base {
+        Some(base) => base.diff(&reviewed.manifest),
+        None => Vec::new(),
+    };
+    let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
+    let shown = match (&reviewed.base, changes.is_empty()) {
+        (None, _) => "a founding: there is nothing before it".to_owned(),
+        (_, true) => "nothing but its times changes".to_owned(),
+        _ => changes.join("\n"),
+    };
+    let value = json!({ "manifest": reviewed.hash, "changes": changes });
+    context.out.result(&shown, &value)
 }
 
 pub(super) fn show(context: &Context, args: &WhichArgs) -> Result<(), Failure> {
@@ -46,9 +85,9 @@ pub(super) fn show(context: &Context, args: &WhichArgs) -> Result<(), Failure> {
     let confirm = confirmation(reviewed.manifest.epoch, &reviewed.manifest.hash());
     let value = json!({
         "manifest": reviewed.hash, "vote": reviewed.vote, "file": reviewed.manifest.to_json(), "confirm": confirm,
-        "risks": risks(&reviewed.manifest), "words": start::of_hash(reviewed.manifest.hash().as_bytes()),
+        "risks": risks(&reviewed.manifest, reviewed.base.as_ref()), "words": start::of_hash(reviewed.manifest.hash().as_bytes()),
     });
-    let mut lines = describe(&reviewed.manifest);
+    let mut lines = describe(&reviewed.manifest, reviewed.base.as_ref());
     lines.push(String::new());
     lines.extend(describe_vote(&reviewed.vote));
     lines.push(String::new());
@@ -63,7 +102,11 @@ pub(super) fn show(context: &Context, args: &WhichArgs) -> Result<(), Failure> {
 
 pub(super) fn sign(context: &Context, args: &SignArgs) -> Result<(), Failure> {
     let reviewed = fetch(context, args.manifest.as_ref())?;
-    let expected = review(context, &reviewed.manifest, &describe_vote(&reviewed.vote));
+    let expected = review(
+        context,
+        (&reviewed.manifest, reviewed.base.as_ref()),
+        &describe_vote(&reviewed.vote),
+    );
     if context.global.dry_run {
         let text = format!("would sign manifest {}", reviewed.hash);
         return context.out.result(&text, &json!({ "dry_run": true }));
@@ -94,15 +137,22 @@ pub(super) fn sign(context: &Context, args: &SignArgs) -> Result<(), Failure> {
     context
         .out
         .result(&format!("signed manifest {}", reviewed.hash), &value)?;
-    context
-        .out
-        .say("next: belfry genesis status; when everybody has signed, the federation is founded by itself");
+    context.out.say(match reviewed.manifest.epoch {
+        0 => {
+            "next: belfry genesis status; when everybody has signed, the federation is founded by itself"
+        }
+        _ => "next: belfry genesis status; when enough have signed, it becomes active by itself",
+    });
     Ok(())
 }
 
 /// Prints the review for a human who is about to sign; returns what is to be typed.
-pub(super) fn review(context: &Context, manifest: &Manifest, votes: &[String]) -> String {
-    let mut lines = describe(manifest);
+pub(super) fn review(
+    context: &Context,
+    (manifest, base): (&Manifest, Option<&Manifest>),
+    votes: &[String],
+) -> String {
+    let mut lines = describe(manifest, base);
     lines.push(String::new());
     lines.extend_from_slice(votes);
     lines.extend(hash_lines(manifest));
@@ -120,9 +170,12 @@ fn keep(context: &Context, manifest: &Manifest) -> Result<(), Failure> {
     Ok(())
 }
 
-fn risks(manifest: &Manifest) -> Vec<String> {
-    manifest
-        .risks()
+fn risks(manifest: &Manifest, base: Option<&Manifest>) -> Vec<String> {
+    let risks = match base {
+        None => manifest.risks(),
+        Some(base) => base.amendment_risks(manifest),
+    };
+    risks
         .iter()
         .map(|risk| match risk.is_severe() {
             true => format!("SEVERE: {risk}"),
@@ -131,7 +184,7 @@ fn risks(manifest: &Manifest) -> Vec<String> {
         .collect()
 }
 
-fn hash_lines(manifest: &Manifest) -> Vec<String> {
+pub(super) fn hash_lines(manifest: &Manifest) -> Vec<String> {
     let hash = manifest.hash();
     vec![
         format!("hash       {}", hash.to_hex()),
@@ -141,14 +194,25 @@ fn hash_lines(manifest: &Manifest) -> Vec<String> {
 }
 
 /// What a manifest means.
-fn describe(manifest: &Manifest) -> Vec<String> {
+fn describe(manifest: &Manifest, base: Option<&Manifest>) -> Vec<String> {
     let members = u32::try_from(manifest.members.len()).unwrap_or(u32::MAX);
     let faulty = members.saturating_sub(1) / 3;
     let mut lines = vec![
-        format!(
-            "manifest   {}, epoch {}: a founding, which every listed member signs",
-            manifest.federation, manifest.epoch
-        ),
+        match base {
+            None => format!(
+                "manifest   {}, epoch {}: a founding, which every listed member signs",
+                manifest.federation, manifest.epoch
+            ),
+            Some(base) => format!(
+                "manifest   {}, epoch {}: {} of the {} members of epoch {} sign, {} of those of this one, and whoever joins",
+                manifest.federation,
+                manifest.epoch,
+                base.amendment_threshold,
+                base.members.len(),
+                base.epoch,
+                manifest.amendment_threshold,
+            ),
+        },
         format!(
             "valid      {} to {}",
             shown_seconds(manifest.created_seconds),
@@ -169,7 +233,14 @@ fn describe(manifest: &Manifest) -> Vec<String> {
             ));
         }
     }
-    for member in &manifest.members {
+    if let Some(at) = manifest.effective_seconds {
+        lines.push(format!("in force   from {} on", shown_seconds(at)));
+    }
+    if let Some(base) = base {
+        lines.extend(base.diff(manifest).iter().map(ToString::to_string));
+    }
+    let joins = |name: &str| base.is_none_or(|base| base.member(name).is_none());
+    for member in manifest.members.iter().filter(|one| joins(&one.name)) {
         lines.push(format!(
             "+ member   {} ({}), identity {}",
             member.name,
@@ -183,7 +254,7 @@ fn describe(manifest: &Manifest) -> Vec<String> {
             lines.push("             no address: it dials the others".to_owned());
         }
     }
-    let risks = risks(manifest);
+    let risks = risks(manifest, base);
     let risks = risks.into_iter().map(|risk| format!("risk       {risk}"));
     lines.extend(risks);
     lines

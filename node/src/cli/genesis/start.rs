@@ -76,15 +76,19 @@ pub(in crate::cli) fn join(context: &Context, args: &JoinArgs) -> Result<(), Fai
     let addresses = addresses(&config, &args.reach)?;
     let _lock = enter(context, &config)?;
     let words = words(&args.ticket);
+    let what = match &ticket.pinned {
+        None => format!("founding of {}", ticket.federation),
+        Some(pinned) => format!("{}, federation id {}", ticket.federation, pinned.federation),
+    };
     let pinned = format!(
-        "founding of {}\ninvited by {} ({})\ncheck words: {words}",
-        ticket.federation,
+        "{what}\ninvited by {} ({})\ncheck words: {words}",
         ticket.proposer.name(),
         fingerprint(&ticket.proposer),
     );
     let value = json!({
         "federation": ticket.federation, "lineage": belfry_protocol::hex::encode(&ticket.lineage),
         "invited_by": ticket.proposer.name(), "fingerprint": fingerprint(&ticket.proposer), "words": words,
+        "federation_id": ticket.pinned.map(|pinned| pinned.federation.to_hex()),
         "expires": clock::shown_seconds(ticket.expires_seconds), "dry_run": context.global.dry_run,
     });
     if !context.global.dry_run {

@@ -4,11 +4,9 @@ use super::super::args::GenesisVerifyArgs;
 use super::super::context::Context;
 use crate::clock::{self, shown_seconds};
 use crate::exit::{Code, Failure};
+use crate::member::Epochs;
 use crate::web::Web;
-use belfry_protocol::genesis::chain::{
-    Chain, Link, MAX_CHAIN_BYTES, parse_chain, verify_ahead, verify_links,
-};
-use belfry_protocol::genesis::{Job, Remembering, Verifier};
+use belfry_protocol::genesis::chain::{Chain, MAX_CHAIN_BYTES};
 use serde_json::json;
 use std::path::Path;
 use std::time::Duration;
@@ -53,34 +51,8 @@ fn verify(bytes: &[u8]) -> Result<Chain, Failure> {
         Failure::new(Code::VerificationFailed, error.to_string())
             .hint("do not trust it; ask another member for the chain")
     };
-    // A chain is lines; a single manifest may come without the last line feed.
-    let links = match bytes.ends_with(b"\n") {
-        true => parse_chain(bytes),
-        false => Link::parse(bytes).map(|link| vec![link]),
-    };
-    let links = links.map_err(|error| refused(&error))?;
-    let claimed = verify_ahead(&links).map_err(|error| refused(&error))?;
-    if let Some(chain) = claimed.settle(all_right) {
-        return Ok(chain);
-    }
-    // One by one, to say which is wrong.
-    let mut verifier = Verifier::new(Remembering::default());
-    verify_links(&links, &mut verifier).map_err(|error| refused(&error))
-}
-
-/// Checks signatures on all cores: a long chain has thousands.
-fn all_right(jobs: &[Job]) -> bool {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let share = jobs.len().div_ceil(cores).max(1);
-    std::thread::scope(|scope| {
-        let parts: Vec<_> = jobs
-            .chunks(share)
-            .map(|part| scope.spawn(|| part.iter().all(Job::is_right)))
-            .collect();
-        // The scope waits for all of them.
-        let mut right = parts.into_iter().map(|part| part.join().unwrap_or(false));
-        right.all(|right| right)
-    })
+    let epochs = Epochs::verify(bytes).map_err(|error| refused(&error))?;
+    Ok(epochs.chain)
 }
 
 fn print(context: &Context, chain: &Chain) -> Result<(), Failure> {

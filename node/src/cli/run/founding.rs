@@ -54,7 +54,7 @@ pub(super) async fn run(run: &mut Run<'_>) -> Result<bool, Failure> {
     forget_names(context);
     let closed = close(app).await?;
     served?;
-    let Some(link) = active else {
+    let Some(links) = active else {
         return Ok(false);
     };
     if run.signals.is_asked_to_stop().await {
@@ -68,7 +68,7 @@ pub(super) async fn run(run: &mut Run<'_>) -> Result<bool, Failure> {
     member::install(
         &context.layout,
         Arc::new(RealDisk),
-        link.to_json().as_bytes(),
+        member::chain::print(&links).as_bytes(),
     )?;
     Draft::remove(&context.layout, &RealDisk)?;
     tracing::info!("this node is a member now");

@@ -217,6 +217,30 @@ impl<T: Transaction> Turn<'_, '_, T> {
         }
     }
 
+    /// The own ledger comes into every epoch that is in force: if whoever votes did not say so in it, or could not, it is said here.
+    pub(super) fn note_activations(&mut self) -> Result<(), StoreError> {
+        let (me, members) = (self.settings.me, &self.settings.members);
+        if members.epoch() == 0 || !self.may_append() || self.own.is_retired() {
+            return Ok(());
+        }
+        let id = members.federation().id();
+        let owed = members.judges_of(me).skip(1).map(|judge| judge.epoch());
+        let owed = owed.filter(|epoch| self.activation(me, *epoch).is_none());
+        let owed: Vec<(u64, Hash)> = owed
+            .filter_map(|epoch| Some((epoch, members.manifest_of(epoch)?)))
+            .collect();
+        for (epoch, manifest) in owed {
+            let text = active_body(&id, epoch, &manifest);
+            let damaged = |_| StoreError::Damaged("the activation of an epoch".to_owned());
+            let body = Json::parse(text.as_bytes()).map_err(damaged)?;
+            let index = self
+                .own
+                .append_own(self.ledger, ACTIVE_KIND, body.clone())?;
+            self.own_activation(index, &body);
+        }
+        Ok(())
+    }
+
     /// Entries of the own ledger that were taken over from towers, from this index on.
     pub(super) fn adopted_activations(&mut self, first: u64, entries: &[u8]) {
         for (index, entry) in (first..).zip(bundle::entries(entries)) {

@@ -41,6 +41,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         // First: the key range of a new certificate begins right after its entry.
         self.note_certificates()?;
         self.note_revocations()?;
+        self.note_activations()?;
         if self.may_append() {
             self.own.close_ended_days(self.ledger)?;
         }

@@ -204,6 +204,12 @@ pub enum Refused {
          this amendment: let the others go on without it, or start again under a new lineage"
     )]
     CannotRebuild,
+    /// Nobody holds them.
+    #[error(
+        "no tower holds the ledger of this member, so the votes of a directory that was lost or restored cannot be read back, and \
+         it casts none any more: let the others go on, and replace its identity key by an amendment"
+    )]
+    Unwatched,
     /// The manifest is not known here.
     #[error("no proposal of manifest {0} is known here; fetch it first")]
     Unknown(String),

@@ -52,6 +52,9 @@ pub struct Settings {
     pub lineage: Option<[u8; 16]>,
     /// This directory came out of a backup, or is empty although a manifest names this node: its votes are missing.
     pub restored: bool,
+    /// Towers hold the ledger of this member in which its votes are. Those of nobody else are ever acked: its votes leave as soon
+    /// as they are durable in its own ledger, and once that is lost it casts none any more.
+    pub watched: bool,
 }
 
 /// One member's view. Everything that binds is in the store; the rest is read back from it at a start.
@@ -92,8 +95,8 @@ struct Step<'c, C, T> {
 }
 
 impl<C: Check> Ceremony<C> {
-    /// Reads back what is durable. `founded` is the federation that this node belongs to, if it was founded without rounds or
-    /// joined later; newer epochs in the store win.
+    /// Reads back what is durable. `founded` is the chain of the federation that this node belongs to, if it has one beside the
+    /// store; newer epochs in the store win.
     ///
     /// After a step that did not commit this is the only way on.
     ///
@@ -102,10 +105,10 @@ impl<C: Check> Ceremony<C> {
     pub fn load<T: Transaction>(
         tx: &mut T,
         settings: Settings,
-        founded: Option<Federation>,
+        founded: Option<Chain>,
         check: C,
     ) -> Result<Self, StoreError> {
-        let mut chain = founded.map(Chain::from);
+        let mut chain = founded;
         let from = chain.as_ref().map_or(0, |c| c.manifest().epoch + 1);
         let damaged = |_| StoreError::Damaged("a manifest of this federation".to_owned());
         let rows = tx.rows(
@@ -195,6 +198,15 @@ impl<C: Check> Ceremony<C> {
     #[must_use]
     pub fn election(&self) -> Option<Election<'_>> {
         election(self.chain.as_ref(), &self.settings)
+    }
+
+    /// The size of a ledger that covers the first of this node's votes that wait for an acked digest.
+    #[must_use]
+    pub fn waits_for(&self) -> Option<u64> {
+        let waiting = self.own.iter().filter(|(_, own)| !own.released);
+        waiting
+            .filter_map(|(_, own)| own.index?.checked_add(1))
+            .min()
     }
 
     /// Whether it is a member of epoch N: nobody watches the ledger of anybody else, so no digest of theirs is ever acked.

@@ -34,6 +34,7 @@ impl View<'_> {
         match self.missing {
             false => Ok(()),
             true if !self.is_member => Err(Refused::CannotRebuild),
+            true if !self.settings.watched => Err(Refused::Unwatched),
             true => Err(Refused::Rebuilding),
         }
     }

@@ -1,5 +1,6 @@
 //! A vote of this member's own, in the one order that is safe: lock (durable), signature, entry, an acked digest that covers
-//! it, and only then anybody else. Of who is no member yet no digest leaves, so the durable lock is all there is to wait for.
+//! it, and only then anybody else. Of who is no member yet no digest leaves, so the durable lock is all there is to wait for; the
+//! ledger of a member that no tower holds is never acked, so there the durable entry is.
 
 use super::io::{Refused, Signer};
 use super::own::{self, OwnVote, VoteId};
@@ -33,6 +34,7 @@ impl<C: Check, T: Transaction> Step<'_, C, T> {
                     self.out.promise(Promise::Send(Box::new(document)));
                 }
                 Some(vote) if own.index.is_none() => self.append(id, &vote),
+                Some(_) if !self.c.settings.watched => self.release(id)?,
                 Some(_) => {} // waits for an ack
             }
         }
@@ -141,7 +143,13 @@ impl<C: Check, T: Transaction> Step<'_, C, T> {
             index: Some(index),
             ..own.clone()
         };
-        Ok(self.c.own.put(self.tx, id, own)?)
+        let waits = !own.released;
+        self.c.own.put(self.tx, id, own)?;
+        // Nobody will ever ack it.
+        match waits && !self.c.settings.watched {
+            true => self.release(id),
+            false => Ok(()),
+        }
     }
 
     /// R14: "Approvals AND commits leave only after their entry is covered by an acked digest (from epoch 1)." Yields too.
@@ -204,6 +212,9 @@ impl<C: Check, T: Transaction> Step<'_, C, T> {
         };
         if !self.c.is_member() {
             return Err(Refused::CannotRebuild.into());
+        }
+        if !self.c.settings.watched {
+            return Err(Refused::Unwatched.into());
         }
         let (id, lineage) = (chain.id(), chain.manifest().lineage);
         let next = chain.manifest().epoch.saturating_add(1);

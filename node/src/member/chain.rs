@@ -1,0 +1,189 @@
+//! `genesis.json`: what made each epoch active, from epoch 0 to the one in force. Epoch 0 alone is one link without a line feed,
+//! as it always was; from epoch 1 on each link has its line. May not decide when an epoch takes effect.
+
+use crate::disk::Disk;
+use crate::exit::{Code, Failure};
+use crate::store::{Layout, Store};
+use belfry_protocol::engine::store::{Table, Transaction};
+use belfry_protocol::genesis::chain::{
+    Chain, Link, MAX_EPOCHS, parse_chain, print_chain, verify_ahead, verify_links,
+};
+use belfry_protocol::genesis::{GenesisError, Job, Remembering, Verifier};
+use belfry_protocol::manifest::Federation;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// A chain that was verified from epoch 0 on.
+pub struct Epochs {
+    /// What made each epoch active, oldest first.
+    pub links: Vec<Link>,
+    /// What follows from them.
+    pub chain: Chain,
+}
+
+impl Epochs {
+    /// Reads the file of a chain, or of epoch 0 alone, and verifies all of it.
+    ///
+    /// # Errors
+    /// [`GenesisError`] for the first link that does not hold.
+    pub fn verify(bytes: &[u8]) -> Result<Self, GenesisError> {
+        // A chain is lines; a single manifest may come without the last line feed.
+        let links = match bytes.ends_with(b"\n") {
+            true => parse_chain(bytes)?,
+            false => vec![Link::parse(bytes)?],
+        };
+        let chain = match verify_ahead(&links)?.settle(all_right) {
+            Some(chain) => chain,
+            // One by one, to say which is wrong.
+            None => verify_links(&links, &mut Verifier::new(Remembering::default()))?,
+        };
+        Ok(Self { links, chain })
+    }
+
+    /// The chain of a directory, if it has one.
+    ///
+    /// # Errors
+    /// When it cannot be read or does not verify.
+    pub fn read(layout: &Layout) -> Result<Option<Self>, Failure> {
+        let path = layout.genesis();
+        match std::fs::read(&path) {
+            Ok(bytes) => Self::verify(&bytes)
+                .map(Some)
+                .map_err(|error| refused(layout, &error)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The federation in each epoch, oldest first.
+    ///
+    /// # Errors
+    /// When a manifest breaks a rule; one that was verified does not.
+    pub fn federations(&self) -> Result<Vec<Federation>, Failure> {
+        let of = |link: &Link| Federation::new(self.chain.id(), link.manifest().clone());
+        let all: Result<_, _> = self.links.iter().map(of).collect();
+        all.map_err(|error| Failure::new(Code::VerificationFailed, error.to_string()))
+    }
+
+    /// The federation in the newest epoch.
+    ///
+    /// # Errors
+    /// As [`Epochs::federations`].
+    pub fn newest(&self) -> Result<Federation, Failure> {
+        Federation::new(self.chain.id(), self.chain.manifest().clone())
+            .map_err(|error| Failure::new(Code::VerificationFailed, error.to_string()))
+    }
+}
+
+/// The federation of the newest epoch in a chain's file.
+///
+/// # Errors
+/// [`GenesisError`].
+pub fn newest(bytes: &[u8]) -> Result<Federation, GenesisError> {
+    let epochs = Epochs::verify(bytes)?;
+    Ok(Federation::new(
+        epochs.chain.id(),
+        epochs.chain.manifest().clone(),
+    )?)
+}
+
+/// Checks signatures on all cores: a long chain has thousands.
+fn all_right(jobs: &[Job]) -> bool {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = jobs.len().div_ceil(cores).max(1);
+    std::thread::scope(|scope| {
+        let parts: Vec<_> = jobs
+            .chunks(share)
+            .map(|part| scope.spawn(|| part.iter().all(Job::is_right)))
+            .collect();
+        // The scope waits for all of them.
+        let mut right = parts.into_iter().map(|part| part.join().unwrap_or(false));
+        right.all(|right| right)
+    })
+}
+
+pub(super) fn refused(layout: &Layout, error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(
+        Code::VerificationFailed,
+        format!("{}: {error}", layout.genesis().display()),
+    )
+    .hint("the manifests must be those that the members signed; get the file again from another member")
+}
+
+/// The file of these links.
+#[must_use]
+pub fn print(links: &[Link]) -> String {
+    match links {
+        [founding] => founding.to_json(),
+        all => print_chain(all),
+    }
+}
+
+/// The file as its links: each line, or the whole of one without lines.
+pub fn lines(file: &[u8]) -> impl Iterator<Item = &[u8]> {
+    file.split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+}
+
+/// Writes the file: whole, durable, or not at all. Half a manifest would stop every later start.
+///
+/// # Errors
+/// When the disk fails.
+pub fn write(layout: &Layout, disk: &dyn Disk, file: &[u8]) -> Result<(), Failure> {
+    let temporary = layout.genesis().with_extension("json.new");
+    disk.write(&temporary, file)?;
+    disk.sync_files(std::slice::from_ref(&temporary))?;
+    disk.rename(&temporary, &layout.genesis())?;
+    disk.sync_dirs(&BTreeSet::from([layout.dir().to_path_buf()]))?;
+    Ok(())
+}
+
+/// Whether an epoch takes effect at this time, once those before it have.
+#[must_use]
+pub fn is_due(link: &Link, now_seconds: u64) -> bool {
+    let effective = link.manifest().effective_seconds;
+    effective.is_none_or(|at| at <= now_seconds)
+}
+
+/// What made the epochs from `from` on active, as this node saw it.
+///
+/// # Errors
+/// When the store fails or holds something damaged.
+pub fn kept<T: Transaction>(tx: &T, from: u64) -> Result<Vec<Link>, Failure> {
+    let rows = tx.rows(Table::Manifests, &from.to_be_bytes(), MAX_EPOCHS)?;
+    let links = rows.iter().map(|(_, json)| Link::parse(json));
+    let links: Result<_, GenesisError> = links.collect();
+    links.map_err(|error| Failure::new(Code::Damaged, format!("a manifest in ledger.db: {error}")))
+}
+
+/// Makes good what a crash left undone: epochs that are active and due, and not in `genesis.json` yet. Returns how many.
+///
+/// # Errors
+/// When the disk fails.
+pub fn catch_up(
+    layout: &Layout,
+    store: &mut Store,
+    disk: &Arc<dyn Disk>,
+    now_seconds: u64,
+) -> Result<usize, Failure> {
+    let Some(mut epochs) = Epochs::read(layout)? else {
+        return Ok(0);
+    };
+    let from = epochs.chain.manifest().epoch.saturating_add(1);
+    let kept = kept(&store.begin_reading()?, from)?;
+    let mut verifier = Verifier::new(Remembering::default());
+    let mut taken = 0;
+    for link in kept
+        .into_iter()
+        .take_while(|link| is_due(link, now_seconds))
+    {
+        let extended = epochs.chain.extend(&link, &mut verifier);
+        extended.map_err(|error| refused(layout, &error))?;
+        epochs.links.push(link);
+        taken += 1;
+    }
+    if taken > 0 {
+        write(layout, disk.as_ref(), print(&epochs.links).as_bytes())?;
+    }
+    Ok(taken)
+}
