@@ -19,7 +19,9 @@ use belfry_protocol::manifest::Manifest;
 use belfry_protocol::note::SignedNote;
 use belfry_protocol::proof_file::TlogProof;
 use belfry_protocol::tlog::hash::{Hash, leaf_hash};
-use belfry_protocol::tlog::proof::TreeReader;
+use belfry_protocol::tlog::proof::{TileSource, TreeReader};
+use belfry_protocol::tlog::tile::Tile;
+use std::collections::BTreeMap;
 
 fn damaged(error: &dyn std::fmt::Display) -> Failure {
     Failure::new(Code::Damaged, error.to_string())
@@ -67,24 +69,19 @@ pub fn make(reader: &Reader, own: &str, origin: &str) -> Result<LedgerHistory, F
     let mut manifests = links.iter().rev().map(Link::manifest);
     let since = manifests.by_ref().take_while(|one| watched(one)).last();
     let since = since.map_or(0, |manifest| manifest.epoch);
+    let joints = joints_of(reader, origin)?;
+    let newest = joints.keys().next_back().copied().unwrap_or(since);
+    let view = reader.ledger(placed);
     let mut activations: Vec<Activation> = Vec::new();
     let mut before: Option<u64> = None;
-    let rows = reader.rows(
-        Table::Joints,
-        &JointRow::key(origin, 0),
-        usize::from(u16::MAX),
-    )?;
-    for (key, row) in rows {
-        if JointRow::of_key(&key).is_none_or(|(name, _)| name != origin) {
-            break;
-        }
-        let row = JointRow::decode(&row).ok_or_else(|| damaged(&"the row of a joint digest"))?;
-        if JointRow::of_key(&key).is_some_and(|(_, epoch)| epoch <= since) {
-            continue;
-        }
-        // Not in that epoch yet.
-        let Some(note) = row.joint() else { break };
-        let view = reader.ledger(placed);
+    for epoch in since.saturating_add(1)..=newest {
+        let Some((row, note)) = joints.get(&epoch) else {
+            let text = format!(
+                "this node joined later than the ledger came into epoch {epoch}, and was not shown how"
+            );
+            return Err(Failure::new(Code::Failed, text)
+                .hint("ask the factory itself, or a tower that was a member then"));
+        };
         let mut tree = TreeReader::new(&view, row.size);
         activations.push(Activation {
             entry: view.entry(row.index, row.size)?,
@@ -107,6 +104,23 @@ pub fn make(reader: &Reader, own: &str, origin: &str) -> Result<LedgerHistory, F
     };
     verify(&made, None)?;
     Ok(made)
+}
+
+/// The joint digests of a ledger that are known here, by epoch.
+fn joints_of(reader: &Reader, origin: &str) -> Result<BTreeMap<u64, (JointRow, String)>, Failure> {
+    let first = JointRow::key(origin, 0);
+    let rows = reader.rows(Table::Joints, &first, usize::from(u16::MAX))?;
+    let mut joints = BTreeMap::new();
+    for (key, row) in rows {
+        let Some((_, epoch)) = JointRow::of_key(&key).filter(|(name, _)| *name == origin) else {
+            break;
+        };
+        let row = JointRow::decode(&row).ok_or_else(|| damaged(&"the row of a joint digest"))?;
+        if let Some(note) = row.joint().map(str::to_owned) {
+            joints.insert(epoch, (row, note));
+        }
+    }
+    Ok(joints)
 }
 
 /// Verifies a history, of the federation whose id begins with `wanted`.
@@ -164,7 +178,7 @@ pub fn judge(
                 )
                 .hint("give any copy of the ledger, a directory or an address of the factory or a tower, with --ledger")
             })?;
-            let source = Source::open(place)?;
+            let source = Copy::open(place)?;
             TreeReader::new(&source, new)
                 .consistency(old)
                 .map_err(|error| refused(&format!("the copy at {place}: {error}")))?
@@ -175,4 +189,40 @@ pub fn judge(
         .history
         .judge_receipt(receipt, &leaf_hash(entry), &link)
         .map_err(|error| refused(&error))
+}
+
+/// A copy of the ledger. One on a disk has the partial tiles of its own checkpoint alone: narrower ones are cut from them. What it says
+/// is believed only as far as it proves something.
+struct Copy {
+    source: Source,
+    /// Entries, as it says itself.
+    size: u64,
+}
+
+impl Copy {
+    fn open(place: &str) -> Result<Self, Failure> {
+        let source = Source::open(place)?;
+        let note = source.get("checkpoint")?.unwrap_or_default();
+        let note = SignedNote::parse(&note).ok();
+        let claimed = note.and_then(|note| Checkpoint::parse(note.text()).ok());
+        Ok(Self {
+            source,
+            size: claimed.map_or(0, |claimed| claimed.size),
+        })
+    }
+}
+
+impl TileSource for Copy {
+    type Error = Failure;
+
+    fn tile(&self, tile: Tile) -> Result<Vec<Hash>, Failure> {
+        match Tile::of_tree(tile.level, tile.index, self.size) {
+            Some(wider) if wider.width > tile.width => {
+                let mut hashes = self.source.tile(wider)?;
+                hashes.truncate(usize::from(tile.width));
+                Ok(hashes)
+            }
+            _ => self.source.tile(tile),
+        }
+    }
 }
