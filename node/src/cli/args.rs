@@ -1,5 +1,6 @@
 //! Arguments of every command, with an example in each help text. Parses only; does nothing.
 
+mod audit;
 mod clock;
 mod conformance;
 mod export;
@@ -10,6 +11,7 @@ mod peers;
 mod run;
 mod witnessed;
 
+pub(super) use audit::{AuditCommand, HistoryArgs, PolicyArgs, VerifyArgs};
 pub(super) use clock::{ClockCommand, ClockConfirmArgs};
 pub(super) use conformance::{ConformanceCommand, ConformanceLogsArgs, ConformanceWitnessArgs};
 pub(super) use export::{ExportArgs, ExportFormat};
@@ -464,56 +466,6 @@ pub struct FsckArgs {
     /// Refuse to check beside a running node
     #[arg(long)]
     pub offline: bool,
-}
-
-/// `audit …`
-#[derive(Subcommand, Debug)]
-pub enum AuditCommand {
-    /// Verify a receipt, an export or a served ledger
-    #[command(
-        after_help = "Examples:\n  belfry audit verify entry-7.tlog-proof --key log.vkey\n  belfry audit verify ./export --key log.vkey\n  belfry audit verify http://127.0.0.1:9470 --key log.vkey"
-    )]
-    Verify(VerifyArgs),
-    /// The quorum policy of a member's ledger, to verify its receipts with
-    #[command(
-        after_help = "Example:\n  belfry audit policy acme.example/line-4 --out acme.policy\n  belfry audit verify entry-7.tlog-proof --policy acme.policy"
-    )]
-    Policy(PolicyArgs),
-}
-
-/// `audit policy`
-#[derive(Args, Debug)]
-pub struct PolicyArgs {
-    /// The ledger [default: this node's own]
-    pub origin: Option<String>,
-    /// All serials of each tower, for receipts of any age [default: those that sign, and sign until the policy ends]
-    #[arg(long)]
-    pub every_serial: bool,
-    /// Where to write the policy [default: standard output]
-    #[arg(long, short, value_name = "FILE")]
-    pub out: Option<PathBuf>,
-}
-
-/// `audit verify`
-#[derive(Args, Debug)]
-pub struct VerifyArgs {
-    /// A receipt, a fork proof, a directory of tiles, or a web address
-    pub target: String,
-    /// The log's verifier key, or a file that holds it, or those of all its serials, one a line
-    #[arg(long, value_name = "VKEY|FILE")]
-    pub key: Option<String>,
-    /// A tlog-policy file: the log and the quorum of witnesses
-    #[arg(long, value_name = "FILE", conflicts_with = "key")]
-    pub policy: Option<PathBuf>,
-    /// With a fork proof: the federation's manifest, which names the identity keys of its members
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["key", "policy"])]
-    pub genesis: Option<PathBuf>,
-    /// With a receipt that does not carry its entry: a file that holds it
-    #[arg(long, value_name = "FILE")]
-    pub entry: Option<PathBuf>,
-    /// With tiles: every entry must also be a canonical Belfry entry
-    #[arg(long)]
-    pub strict: bool,
 }
 
 /// `token …`

@@ -95,8 +95,11 @@ fn verify_tree(context: &Context, args: &VerifyArgs) -> Result<(), Failure> {
 }
 
 fn verify_receipt(context: &Context, args: &VerifyArgs, bytes: &[u8]) -> Result<(), Failure> {
-    let policy = policy(args)?;
     let entry = args.entry.as_deref().map(read).transpose()?;
+    if let Some(path) = &args.history {
+        return super::history::verify(context, args, path, bytes, entry);
+    }
+    let policy = policy(args)?;
     let verified = receipt::verify(bytes, &policy, entry)?;
     let checkpoint = &verified.proved.checkpoint;
     let witnesses: Vec<&str> = verified

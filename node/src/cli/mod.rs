@@ -32,6 +32,7 @@ mod erase;
 mod export;
 mod forks;
 mod genesis;
+mod history;
 mod init;
 mod keys;
 mod last_resort;
@@ -140,6 +141,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Audit { command } => match command {
             AuditCommand::Verify(args) => audit::verify(&context, &args),
             AuditCommand::Policy(args) => audit::policy_of(&context, &args),
+            AuditCommand::History(args) => history::make(&context, &args),
         },
         Command::Conformance { command } => conformance::run(&context, &command),
         Command::Genesis { command } => genesis::run(&context, &command),

@@ -97,6 +97,8 @@ pub(crate) fn describe_member(shown: &mut Value, status: &federation::Status) {
         fields.insert("phase".to_owned(), json!(status.phase));
         fields.insert("acked_size".to_owned(), json!(status.acked));
         fields.insert("incarnation".to_owned(), json!(status.incarnation));
+        fields.insert("epoch".to_owned(), json!(status.epoch));
+        fields.insert("judged_by_epoch".to_owned(), json!(status.judged_by));
         fields.insert("peers".to_owned(), json!(peers));
         fields.insert("mirrors".to_owned(), json!(mirrors));
         fields.insert("forks".to_owned(), json!(forks(&status.forks)));

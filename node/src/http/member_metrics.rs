@@ -44,6 +44,8 @@ struct Kind {
 pub(super) struct MemberMetrics {
     acked: Gauge,
     towers_connected: Gauge,
+    epoch: Gauge,
+    judged_by: Gauge,
     towers_needed: Gauge,
     held: Family<Origin, Gauge>,
     seen: Family<Origin, Gauge>,
@@ -70,6 +72,16 @@ impl MemberMetrics {
             "ledger_acked_entries",
             "Entries covered by the newest digest that a quorum of towers acknowledged",
             &new.acked,
+        );
+        gauge(
+            "epoch",
+            "The newest epoch of the federation in force at this node",
+            &new.epoch,
+        );
+        gauge(
+            "ledger_epoch",
+            "The epoch whose towers judge this node's ledger; below the newest while a joint digest is missing, -1 without towers",
+            &new.judged_by,
         );
         gauge(
             "towers_connected",
@@ -142,6 +154,8 @@ impl MemberMetrics {
         self.clock.update(&status.clock);
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.acked.set(gauge(status.acked));
+        self.epoch.set(gauge(status.epoch));
+        self.judged_by.set(status.judged_by.map_or(-1, gauge));
         self.towers_connected.set(status.towers_connected.into());
         let needed = status.quorum.as_ref().map_or(0, |quorum| quorum.needed);
         self.towers_needed.set(needed.into());
@@ -204,6 +218,8 @@ mod tests {
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         for line in [
             "belfry_ledger_acked_entries 7",
+            "belfry_epoch 0",
+            "belfry_ledger_epoch -1",
             "belfry_towers_connected 1",
             "belfry_towers_needed 2",
             "belfry_mirror_held_entries{origin=\"shop.example\"} 3",

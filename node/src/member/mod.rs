@@ -72,6 +72,16 @@ pub fn federation(layout: &Layout) -> Result<Option<Federation>, Failure> {
     epochs.map(|epochs| epochs.newest()).transpose()
 }
 
+/// What made each epoch active, oldest first; `None` outside a federation.
+///
+/// # Errors
+/// As [`federation`].
+pub fn links(
+    layout: &Layout,
+) -> Result<Option<Vec<belfry_protocol::genesis::chain::Link>>, Failure> {
+    Ok(Epochs::read(layout)?.map(|epochs| epochs.links))
+}
+
 /// The same in every epoch up to that one, oldest first; empty without a federation.
 ///
 /// # Errors

@@ -142,6 +142,8 @@ pub(crate) fn status(phase: &str) -> Status {
         successor: None,
         appends: true,
         acked: 0,
+        epoch: 0,
+        judged_by: None,
         incarnation: 1,
         peers: Vec::new(),
         mirrors: Vec::new(),

@@ -2,6 +2,8 @@
 #![no_main]
 
 use belfry_protocol::genesis::ceremony::{Document, VoteRecord};
+use belfry_protocol::genesis::history::LedgerHistory;
+use belfry_protocol::genesis::joint::Activation;
 use belfry_protocol::genesis::chain::{Chain, Link, parse_chain, print_chain};
 use belfry_protocol::genesis::{Statement, Strict, Verifier};
 
@@ -17,6 +19,12 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     }
     if let Ok(record) = VoteRecord::parse(data) {
         assert_eq!(record.to_json().as_bytes(), data);
+    }
+    if let Ok(history) = LedgerHistory::parse(data) {
+        assert_eq!(history.to_json().as_bytes(), data);
+    }
+    if let Ok(activation) = Activation::parse(data) {
+        assert_eq!(activation.to_json().as_bytes(), data);
     }
     if let Ok(links) = parse_chain(data) {
         assert_eq!(print_chain(&links).as_bytes(), data);

@@ -10,6 +10,7 @@
 //! | [`evidence`](Evidence) | two votes that nobody honest gives both |
 //! | [`chain`] | the manifests from epoch 0 on, verified offline |
 //! | [`joint`] | digests across an activation |
+//! | [`history`] | one ledger's whole history in a file |
 //! | [`ceremony`] | one member's view: the state machine |
 //! | [`Card`], [`Ticket`] | who wants to be listed; an invitation |
 
@@ -22,6 +23,7 @@ mod election;
 mod error;
 mod evidence;
 mod fields;
+pub mod history;
 pub mod joint;
 mod lines;
 mod proposal;

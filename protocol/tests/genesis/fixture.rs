@@ -61,6 +61,20 @@ pub(crate) fn person(at: usize) -> &'static Person {
     &ALL.get_or_init(|| (0..PEOPLE).map(make).collect())[at]
 }
 
+pub(crate) fn certificate(at: usize) -> SignedNote {
+    person(at).certificate.clone()
+}
+
+/// The key that signs a member's digests.
+pub(crate) fn log_key(at: usize) -> SigningKey {
+    SigningKey::ed25519(&name(at), seed(at, "log")).unwrap()
+}
+
+/// The key that says what a member holds.
+pub(crate) fn mirror_key(at: usize) -> SigningKey {
+    SigningKey::cosigner(&format!("{}/mirror", name(at)), seed(at, "mirror")).unwrap()
+}
+
 pub(crate) fn member(at: usize) -> Member {
     const ALPHABET: &[u8; 58] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
     let hashes = [sha256(&seed(at, "p")), sha256(&seed(at, "q"))];

@@ -5,6 +5,7 @@ mod ceremony;
 mod chain;
 mod documents;
 mod fixture;
+mod history;
 mod invitations;
 mod joint;
 mod one;

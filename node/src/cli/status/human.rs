@@ -32,6 +32,18 @@ fn quorum(value: &Value) -> String {
     format!("\nquorum    {needed} of {towers} towers{now}; {worth}")
 }
 
+/// The epoch, and what a ledger waits for that is on its way into it (R14).
+fn epoch(value: &Value) -> String {
+    let number = |key: &str| value.get(key).and_then(Value::as_u64);
+    match (number("epoch"), number("judged_by_epoch")) {
+        (None | Some(0), _) => String::new(),
+        (Some(epoch), Some(judged)) if judged < epoch => format!(
+            "\nepoch     {epoch} is in force; this ledger is on its way from epoch {judged}: its digests count once the towers of both acknowledge one"
+        ),
+        (Some(epoch), _) => format!("\nepoch     {epoch}"),
+    }
+}
+
 /// A list of names as people read it.
 fn names(value: &Value, key: &str) -> String {
     let list = value.get(key).and_then(Value::as_array);
@@ -215,7 +227,7 @@ pub(super) fn text(value: &Value) -> String {
             list => format!("\nasking    acks nothing before {list} told what they saw"),
         },
     };
-    let quorum = quorum(value);
+    let quorum = quorum(value) + &epoch(value);
     let end = match value.get("successor").and_then(Value::as_str) {
         Some(successor) if !text("phase").starts_with("retired") || text("mode") != "member" => {
             format!("\nretired   its successor is {successor}")

@@ -438,6 +438,10 @@ pub struct Status {
     pub appends: bool,
     /// Size of the newest acknowledged digest.
     pub acked: u64,
+    /// The newest epoch in force here (R14).
+    pub epoch: u64,
+    /// The epoch whose towers judge this node's ledger: an older one while it is on its way into the newest. `None` if none do.
+    pub judged_by: Option<u64>,
     /// Number of this start, as raised by recovery.
     pub incarnation: u64,
     /// Members with the connection state and what they hold of this node's ledger.

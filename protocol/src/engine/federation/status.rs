@@ -46,6 +46,7 @@ impl Engine {
         };
         let peers = (0..members.count())
             .filter(|member| *member != self.settings.me)
+            .filter(|member| !members.has_departed(self.settings.me, *member))
             .map(|member| io::PeerStatus {
                 member,
                 name: members.name(member).to_owned(),
@@ -119,6 +120,11 @@ impl Engine {
             appends: v.factory.may_append() && successor.is_none(),
             successor,
             acked: v.acked,
+            epoch: members.epoch(),
+            judged_by: members
+                .judges_of(self.settings.me)
+                .next()
+                .map(|judge| judge.epoch()),
             incarnation: self.settings.incarnation.number,
             peers,
             mirrors,

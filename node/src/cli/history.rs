@@ -1,0 +1,113 @@
+//! `belfry audit history`, and `audit verify --history`: receipts of any epoch, for whoever knows nothing but the federation's id.
+
+use super::args::{HistoryArgs, VerifyArgs};
+use super::context::Context;
+use crate::audit::history;
+use crate::exit::{Code, Failure};
+use belfry_protocol::genesis::history::{LedgerHistory, MAX_HISTORY_BYTES};
+use belfry_protocol::proof_file::TlogProof;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// `audit history`
+pub(super) fn make(context: &Context, args: &HistoryArgs) -> Result<(), Failure> {
+    let (config, _) = context.config(&BTreeMap::new())?;
+    let origin = args.origin.as_deref().unwrap_or(&config.name);
+    let made = history::make(&context.reader()?, &config.name, origin)?;
+    let verified = history::verify(&made, None)?;
+    let (id, epoch) = (verified.chain.id(), verified.history.epoch());
+    let newest = verified.chain.manifest().epoch;
+    let text = made.to_json();
+    if context.global.dry_run {
+        let would = format!(
+            "would write the history of {origin} to {}",
+            args.out.display()
+        );
+        let json = json!({ "dry_run": true, "origin": origin, "file": args.out });
+        return context.out.result(&would, &json);
+    }
+    std::fs::write(&args.out, &text).map_err(|error| {
+        Failure::new(
+            Code::Io,
+            format!("cannot write {}: {error}", args.out.display()),
+        )
+    })?;
+    let behind = match epoch < newest {
+        true => format!("\nthe ledger is on its way into epoch {newest}"),
+        false => String::new(),
+    };
+    context.out.result(
+        &format!(
+            "wrote the history of {origin} up to epoch {epoch} to {}{behind}\nverify a receipt with it: belfry audit verify FILE --history {} --federation {id}",
+            args.out.display(),
+            args.out.display()
+        ),
+        &json!({ "origin": origin, "file": args.out, "epoch": epoch, "newest_epoch": newest, "federation_id": id.to_hex() }),
+    )
+}
+
+/// `audit verify --history`
+pub(super) fn verify(
+    context: &Context,
+    args: &VerifyArgs,
+    path: &Path,
+    receipt: &[u8],
+    entry: Option<Vec<u8>>,
+) -> Result<(), Failure> {
+    let too_long = || {
+        Failure::new(
+            Code::VerificationFailed,
+            format!("{} is larger than any history", path.display()),
+        )
+    };
+    let cannot = |error: std::io::Error| {
+        Failure::new(
+            Code::Failed,
+            format!("cannot read {}: {error}", path.display()),
+        )
+    };
+    let length = std::fs::metadata(path).map_err(cannot)?.len();
+    if length > MAX_HISTORY_BYTES as u64 {
+        return Err(too_long());
+    }
+    let refused =
+        |error: &dyn std::fmt::Display| Failure::new(Code::VerificationFailed, error.to_string());
+    let file = LedgerHistory::parse(&std::fs::read(path).map_err(cannot)?)
+        .map_err(|error| refused(&format!("{}: {error}", path.display())))?;
+    let verified = history::verify(&file, args.federation.as_deref())?;
+    let receipt = TlogProof::parse(receipt).map_err(|error| refused(&error))?;
+    let entry = entry
+        .or_else(|| receipt.unauthenticated_extra().map(<[u8]>::to_vec))
+        .ok_or_else(|| {
+            Failure::new(Code::Usage, "the receipt does not carry its entry")
+                .hint("give it with --entry FILE")
+        })?;
+    let judged = history::judge(&verified, &receipt, &entry, args.ledger.as_deref())?;
+    let (checkpoint, epoch) = (&judged.checkpoint, judged.epoch);
+    let witnesses = judged.standing.counted.iter();
+    let witnesses: Vec<&str> = witnesses.map(|one| one.name.as_str()).collect();
+    let content: Value = serde_json::from_slice(&entry).unwrap_or(Value::Null);
+    context.out.result(
+        &format!(
+            "verified: entry {} of {} is in the ledger of {} entries\nby the towers of epoch {epoch}: {}\n{}",
+            receipt.index(),
+            checkpoint.origin,
+            checkpoint.size,
+            witnesses.join(", "),
+            String::from_utf8_lossy(&entry)
+        ),
+        &json!({
+            "ok": true, "what": "receipt", "origin": checkpoint.origin, "index": receipt.index(), "size": checkpoint.size,
+            "root": checkpoint.root.to_hex(), "witnesses": witnesses, "epoch": epoch,
+            "federation_id": verified.chain.id().to_hex(), "entry": content,
+        }),
+    )?;
+    if args.federation.is_none() {
+        context.out.say(format!(
+            "Everybody can found a federation: compare its id, {}, with one from somewhere you trust (--federation HASH).",
+            verified.chain.id()
+        ));
+    }
+    Ok(())
+}
