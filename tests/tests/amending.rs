@@ -170,6 +170,30 @@ fn a_fifth_joins_by_ticket_and_who_was_away_walks_every_epoch() {
     takes_entries(&founders, 3);
 }
 
+/// It recovers before it takes entries, and nobody talks with it in an epoch that is two behind: the epochs come first.
+#[test]
+fn a_factory_that_missed_two_epochs_recovers_and_takes_entries() {
+    let (founders, _) = founded();
+    takes_entries(&founders, 3);
+    founders.nodes[3].kill();
+    for epoch in [1, 2] {
+        let url = format!("t1.example=https://{epoch}.example");
+        let hash = amend(&founders, 0, &["--http", &url], &[0, 1, 2]);
+        sign(&founders, epoch, &hash, &[0, 1, 2]);
+        for number in 0..3 {
+            let _ = in_force(&founders, number, epoch);
+        }
+    }
+    founders.nodes[3].launch();
+    let _ = in_force(&founders, 3, 2);
+    takes_entries(&founders, 3);
+    let tail = founders
+        .on(3, &["ledger", "tail", "--json"])
+        .expect(0)
+        .stdout;
+    assert!(tail.matches("genesis.active").count() >= 3, "{tail}");
+}
+
 #[test]
 fn a_ticket_of_a_federation_works_once_in_time_and_there() {
     let (founders, _) = founded();

@@ -95,7 +95,7 @@ fn who_does_not_belong_hears_why_and_the_node_shows_it() {
         (Goodbye::NoCommonVersion, &|hello| {
             hello.versions = range((1, 1), (1, 1))
         }),
-        (Goodbye::OtherEpoch, &|hello| hello.epoch = 1),
+        (Goodbye::OtherEpoch, &|hello| hello.epoch = 2),
         (Goodbye::OtherFederation, &|hello| {
             hello.federation = Hash([9; 32])
         }),

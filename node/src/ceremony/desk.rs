@@ -39,6 +39,8 @@ pub(super) struct Desk {
     keys: NodeKeys,
     writer: Writer,
     settings: Settings,
+    /// The ledger takes no entries yet.
+    waits: bool,
 }
 
 /// The epoch that a `genesis.active` entry is about.
@@ -76,6 +78,7 @@ impl Desk {
             keys,
             writer,
             settings,
+            waits: false,
         };
         desk.reopen(chain, watched)?;
         Ok(desk)
@@ -94,6 +97,11 @@ impl Desk {
         let loaded: Result<_, StoreError> = self.writer.between(load).map_err(|e| stopped(&e))?;
         self.ceremony = Some(loaded.map_err(|error| stopped(&error))?);
         Ok(())
+    }
+
+    /// While the ledger takes no entries, none is asked for.
+    pub(super) fn wait(&mut self, waits: bool) {
+        self.waits = waits;
     }
 
     /// Whether towers hold this node's ledger.
@@ -204,6 +212,8 @@ impl Desk {
             },
             // It goes into the ledger when the epoch takes effect: from there on both epochs' towers are needed.
             Promise::Append { kind, .. } if kind == "genesis.active" && self.is_early() => None,
+            // The record that it is owed stays.
+            Promise::Append { kind, .. } if self.waits && kind == "genesis.active" => None,
             Promise::Append { vote, kind, body } => {
                 let index = self.append(kind, &body)?;
                 match vote {

@@ -150,7 +150,7 @@ impl Task {
                 "this node is no member any more: the others go on without it, and its ledger stays readable"
             ),
         }
-        self.tell_active(&newest)?;
+        self.tell_delayed(&newest)?;
         let told = self.member.as_ref().map(|beside| {
             let amended = beside.writer.amend(federation);
             amended.map_err(|error| damaged(&error))
@@ -165,23 +165,28 @@ impl Task {
     }
 
     /// The ledger tells of an epoch that was to take effect later when it does. One that was not waited for is told by the vote.
+    fn tell_delayed(&mut self, manifest: &Manifest) -> Result<(), Failure> {
+        match manifest.effective_seconds {
+            Some(_) if !self.recovering => self.tell_active(manifest),
+            _ => Ok(()),
+        }
+    }
+
     fn tell_active(&mut self, manifest: &Manifest) -> Result<(), Failure> {
-        let (Some(id), Some(_)) = (self.federation_id(), manifest.effective_seconds) else {
+        let Some(id) = self.federation_id() else {
             return Ok(());
         };
         let body = active_body(&id, manifest.epoch, &manifest.hash());
         self.desk.tell_active(&self.me.name, &body)
     }
 
-    /// The same after a start: a crash may have come between.
+    /// After a start: a crash may have come between, or epochs were walked while the ledger took no entries. The first epoch that
+    /// lists this node needs none.
     pub(super) fn tell_all_active(&mut self) -> Result<(), Failure> {
-        let in_force = self.links.iter().take(self.in_force);
-        let delayed: Vec<Manifest> = in_force
-            .map(Link::manifest)
-            .filter(|manifest| manifest.effective_seconds.is_some())
-            .cloned()
-            .collect();
-        delayed.iter().try_for_each(|one| self.tell_active(one))
+        let in_force = self.links.iter().take(self.in_force).map(Link::manifest);
+        let mine = in_force.skip_while(|manifest| !self.lists_me(manifest));
+        let later: Vec<Manifest> = mine.skip(1).cloned().collect();
+        later.iter().try_for_each(|one| self.tell_active(one))
     }
 
     /// Loads the votes again: another epoch is in force, or a step failed.

@@ -109,6 +109,7 @@ pub fn amend(node: &Node, link: &Link, keys: NodeKeys) -> Result<Option<Amending
         links,
         in_force,
         member: Some(beside),
+        recovering: true,
         ended: false,
     };
     let (events, arriving) = mpsc::channel(EVENTS);
@@ -149,14 +150,15 @@ impl Task {
         mut stopped: oneshot::Receiver<()>,
         (way, events): (Arc<Way>, mpsc::Sender<NetEvent>),
     ) {
-        if !until_it_appends(&mut heard, &mut stopped).await {
-            return;
-        }
         let mut begun = false;
         let mut look = tokio::time::interval(task::LOOK);
         let mut again_at = Instant::now();
         way.open(events);
         loop {
+            // Who was away for long is understood by the others only in an epoch near theirs: epochs come before entries.
+            if self.recovering && heard.published.borrow().appends {
+                (self.recovering, begun) = (false, false);
+            }
             if !begun && Instant::now() >= again_at {
                 match self.begin_beside() {
                     Ok(()) => begun = true,
@@ -175,7 +177,10 @@ impl Task {
                 },
                 ask = heard.asked.recv() => match ask {
                     Some(Ask { wish, answer }) => {
-                        let result = self.wish(&wish);
+                        let result = match self.recovering {
+                            true => Err(busy()),
+                            false => self.wish(&wish),
+                        };
                         // Whoever asked may have gone.
                         let _gone = answer.send(result);
                         self.desk.ceremony().map(drop)
@@ -197,7 +202,11 @@ impl Task {
     /// The first step of a start, and the first after one that failed.
     fn begin_beside(&mut self) -> Result<(), Failure> {
         self.exchange.set_links(&self.links);
+        self.desk.wait(self.recovering);
         self.reopen()?;
+        if self.recovering {
+            return self.look_at_epochs();
+        }
         self.take(vec![Input::Resume])?;
         let status = self.desk.ceremony()?.status(task::now_seconds());
         if status.is_some_and(|status| status.rebuilding) && self.desk.is_watched() {
@@ -215,6 +224,9 @@ impl Task {
 
     fn look_beside(&mut self, way: &Way, heard: &Heard) -> Result<(), Failure> {
         self.exchange.set_up(way.up());
+        if self.recovering {
+            return self.tick(false);
+        }
         let acked = heard.published.borrow().acked;
         let waits = self.desk.ceremony()?.waits_for();
         if waits.is_some_and(|size| size <= acked) {
@@ -224,28 +236,13 @@ impl Task {
     }
 }
 
-/// Waits until the engine takes entries: before, no vote could be written down. Says whether it came to that.
-async fn until_it_appends(heard: &mut Heard, stopped: &mut oneshot::Receiver<()>) -> bool {
-    let busy = || {
-        Failure::new(
-            Code::Recovering,
-            "this node has not caught up with its federation yet",
-        )
-        .hint("wait with `belfry wait --for ready`")
-    };
-    loop {
-        if heard.published.borrow_and_update().appends {
-            return true;
-        }
-        tokio::select! {
-            _ = &mut *stopped => return false,
-            changed = heard.published.changed() => if changed.is_err() { return false; },
-            ask = heard.asked.recv() => match ask {
-                Some(Ask { answer, .. }) => { let _gone = answer.send(Err(busy())); }
-                None => return false,
-            },
-        }
-    }
+/// No vote could be written down.
+fn busy() -> Failure {
+    Failure::new(
+        Code::Recovering,
+        "this node has not caught up with its federation yet",
+    )
+    .hint("wait with `belfry wait --for ready`")
 }
 
 /// Every vote in this node's own ledger, with its index.

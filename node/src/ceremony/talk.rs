@@ -191,6 +191,9 @@ impl Task {
                 let mut members = manifest.members.iter();
                 members.all(|member| people.contains(&member.identity.to_string()))
             };
+            if self.recovering && !matches!(document, Document::Link(_)) {
+                return false;
+            }
             if let Some(newest) = &newest {
                 // A founded federation judges by its own members: only they propose.
                 return match document {

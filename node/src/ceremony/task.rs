@@ -140,6 +140,7 @@ pub fn start(node: &Node, keys: NodeKeys, draft: Draft) -> Result<Founding, Fail
         links: Vec::new(),
         in_force: 0,
         member: None,
+        recovering: false,
         ended: false,
     };
     let (asks, asked) = mpsc::channel(WAITING);
@@ -179,6 +180,8 @@ pub(super) struct Task {
     pub(super) in_force: usize,
     /// What a member has.
     pub(super) member: Option<Beside>,
+    /// A member whose ledger takes no entries yet: it takes epochs, and nothing else.
+    pub(super) recovering: bool,
     /// Nothing more is to be done here.
     pub(super) ended: bool,
 }
