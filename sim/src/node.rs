@@ -243,6 +243,8 @@ impl Node {
     /// Hands the process its keys, as they are now.
     pub(crate) fn renew(&mut self) -> Result<(), FoundingError> {
         let keys = self.keys()?;
+        // There is something to tell, which the engine did not know when it said how long it rests.
+        self.rests_until_us = None;
         match (&mut self.drive, &mut self.engine) {
             (Some(drive), _) => drive.renew(keys),
             (None, Some(engine)) => engine.renew(keys),

@@ -96,7 +96,10 @@ fn own_digest(world: &mut World, at: usize, bytes: &[u8]) {
         None => {}
     }
     let stored = before.into_iter().chain([(digest.size, digest.root)]);
-    for (size, root) in stored.filter(|_| is_sound(world, at)) {
+    // A machine whose power failed in the middle of what it let out cannot be read any more.
+    let is_on = world.nodes[at].drive.is_none() || root_at(world, at, 1).is_some();
+    let shows = is_on && is_sound(world, at);
+    for (size, root) in stored.filter(|_| shows) {
         let found = root_at(world, at, size);
         if found != Some(root) {
             let what = format!("its entries do not lead to its own digest of size {size}");
