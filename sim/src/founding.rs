@@ -3,7 +3,7 @@
 
 use crate::clock::START_SECONDS;
 use crate::plan::Seat;
-use belfry_protocol::cert::{Certificate, Scope, certificate_hash};
+use belfry_protocol::cert::{Certificate, Reason, Revocation, Scope, certificate_hash};
 use belfry_protocol::engine::keys::{LogKeys, OwnKeys, Serial};
 use belfry_protocol::manifest::{
     Federation, Limits, Manifest, Member, SignedManifest, signing_text, smallest_amendment,
@@ -11,7 +11,7 @@ use belfry_protocol::manifest::{
 use belfry_protocol::note::{NoteError, SignedNote, SigningKey};
 use belfry_protocol::tlog::hash::{sha256, sha256_parts};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Why a topology cannot be founded.
 #[derive(Debug, thiserror::Error)]
@@ -49,11 +49,11 @@ pub(crate) fn peer_id(name: &str) -> String {
 }
 
 /// The secret keys of one serial.
-struct Keys {
-    log: SigningKey,
-    envelope: SigningKey,
-    ack: SigningKey,
-    mirror: SigningKey,
+pub(crate) struct Keys {
+    pub(crate) log: SigningKey,
+    pub(crate) envelope: SigningKey,
+    pub(crate) ack: SigningKey,
+    pub(crate) mirror: SigningKey,
 }
 
 fn keys(name: &str, serial: u64) -> Result<Keys, NoteError> {
@@ -151,12 +151,47 @@ fn make_keys(name: &str, from_sizes: &[u64]) -> Result<OwnKeys, FoundingError> {
     })
 }
 
-/// The newest log key of a node, for whoever stole it.
+/// The same without what the node revoked: it signs nothing with that any more.
 ///
 /// # Errors
 /// [`FoundingError::Keys`].
-pub fn stolen_log_key(name: &str, serial: u64) -> Result<SigningKey, FoundingError> {
-    Ok(keys(name, serial)?.log)
+pub(crate) fn kept_keys(
+    name: &str,
+    from_sizes: &[u64],
+    revoked: &BTreeSet<u64>,
+) -> Result<OwnKeys, FoundingError> {
+    let mut keys = own_keys(name, from_sizes)?;
+    if (keys.before.as_ref()).is_some_and(|one| revoked.contains(&one.number)) {
+        keys.before = None;
+        keys.log = keys.log.both_until(0);
+    }
+    Ok(keys)
+}
+
+/// All keys of one serial of a node, for whoever stole them.
+pub(crate) fn stolen_keys(name: &str, serial: u64) -> Result<Keys, NoteError> {
+    keys(name, serial)
+}
+
+/// The note by which a node's operator withdraws one of its serials.
+pub(crate) fn revocation(
+    name: &str,
+    from_sizes: &[u64],
+    serial: u64,
+) -> Result<SignedNote, FoundingError> {
+    let refuse = |error: &dyn std::fmt::Display| FoundingError::Keys(error.to_string());
+    let at = usize::try_from(serial.saturating_sub(1)).map_err(|error| refuse(&error))?;
+    let notes = certificates(name, from_sizes)?;
+    let withdrawn = notes.get(at).ok_or_else(|| refuse(&"no such serial"))?;
+    let said = Revocation {
+        node: name.to_owned(),
+        serial,
+        certificate: certificate_hash(withdrawn),
+        reason: Reason::Compromised,
+        time_seconds: START_SECONDS,
+    };
+    let note = said.sign(&identity(name)?);
+    note.map_err(|error| refuse(&error))
 }
 
 /// A founded federation with the transport ids of its members.

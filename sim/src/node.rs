@@ -5,13 +5,14 @@
 use crate::clock::Clock;
 use crate::directory::Backup;
 use crate::drive::Drive;
-use crate::founding::{Founded, FoundingError, own_keys};
+use crate::founding::{Founded, FoundingError, kept_keys};
 use crate::plan::{Pace, Plan};
 use crate::streams::Stream;
 use belfry_node::exit::Failure;
 use belfry_protocol::engine::federation::disk::OwnDisk;
 use belfry_protocol::engine::federation::members::Members;
 use belfry_protocol::engine::federation::{Engine, Input, Promise, Settings};
+use belfry_protocol::engine::keys::OwnKeys;
 use belfry_protocol::engine::ledger::{self, Ledger, start};
 use belfry_protocol::engine::mem::{InDoubt, MemStore};
 use belfry_protocol::engine::nonces::{ClockState, self_test};
@@ -61,6 +62,8 @@ pub(crate) struct Node {
     pub(crate) ledger_tick_us: u64,
     /// First sizes of its log keys, by serial: keys live apart from the directory.
     pub(crate) from_sizes: Vec<u64>,
+    /// Serials that its operator revoked: that is noted beside the keys.
+    pub(crate) revoked: BTreeSet<u64>,
     /// `RESTORED` is set, or the directory is empty although the manifest names its node.
     pub(crate) restored: bool,
     /// Protocol versions from the next start on.
@@ -133,6 +136,7 @@ impl Node {
             seed: [0; 32],
             ledger_tick_us: 0,
             from_sizes: vec![0],
+            revoked: BTreeSet::new(),
             restored: false,
             versions,
             pace: plan.pace,
@@ -163,7 +167,7 @@ impl Node {
         self.boot += 1;
         self.gate = ClockState::default();
         self.ledger_tick_us = 0;
-        let keys = own_keys(&self.name, &self.from_sizes)?;
+        let keys = self.keys()?;
         let config = ledger::Config {
             origin: self.name.clone(),
             solo: false,
@@ -228,7 +232,19 @@ impl Node {
     /// Hands the process new keys of the next serial, whose log key signs from this size on (R3).
     pub(crate) fn take_serial(&mut self, log_from_size: u64) -> Result<(), FoundingError> {
         self.from_sizes.push(log_from_size);
-        let keys = own_keys(&self.name, &self.from_sizes)?;
+        self.renew()
+    }
+
+    /// Its own keys, as they are now.
+    fn keys(&self) -> Result<OwnKeys, FoundingError> {
+        kept_keys(&self.name, &self.from_sizes, &self.revoked)
+    }
+
+    /// Hands the process its keys, as they are now.
+    pub(crate) fn renew(&mut self) -> Result<(), FoundingError> {
+        let keys = self.keys()?;
+        // There is something to tell, which the engine did not know when it said how long it rests.
+        self.rests_until_us = None;
         match (&mut self.drive, &mut self.engine) {
             (Some(drive), _) => drive.renew(keys),
             (None, Some(engine)) => engine.renew(keys),
@@ -264,6 +280,7 @@ impl Node {
             seed: [0; 32],
             ledger_tick_us: 0,
             from_sizes: self.from_sizes.clone(),
+            revoked: self.revoked.clone(),
             restored: false,
             versions: self.versions.clone(),
             pace: self.pace,
@@ -283,6 +300,7 @@ impl Node {
     pub(crate) fn go_on_after(&mut self, copy: &Self) {
         self.boot += 2 * COPY_BOOTS;
         self.from_sizes.clone_from(&copy.from_sizes);
+        self.revoked.clone_from(&copy.revoked);
         self.backups.clone_from(&copy.backups);
     }
 

@@ -4,9 +4,11 @@
 use crate::node::Node;
 use crate::plan::{Plan, Sabotage};
 use belfry_node::sabotage::Sabotage as Product;
+use belfry_protocol::engine::federation::Input;
 use belfry_protocol::engine::federation::mirror::Mirror;
 use belfry_protocol::engine::ledger::start::Incarnation;
-use belfry_protocol::engine::store::{Record, StoreError, Transaction};
+use belfry_protocol::engine::store::{Record, StoreError, Table, Transaction};
+use belfry_protocol::wire::v1::Kind;
 
 /// Turns the product's switches as a plan says: a run has one thread.
 pub(crate) fn turn(plan: &Plan) {
@@ -17,7 +19,11 @@ pub(crate) fn turn(plan: &Plan) {
 
 /// Before a start: what was only in memory is gone.
 pub(crate) fn forget(node: &mut Node, what: Option<Sabotage>) {
-    let volatile = [Sabotage::VolatileFloor, Sabotage::VolatileMarks];
+    let volatile = [
+        Sabotage::VolatileFloor,
+        Sabotage::VolatileMarks,
+        Sabotage::VolatileRevocations,
+    ];
     if !what.is_some_and(|what| volatile.contains(&what)) {
         return;
     }
@@ -47,6 +53,25 @@ fn change(tx: &mut impl Transaction, what: Option<Sabotage>) -> Result<(), Store
             }
             Ok(())
         }
+        Some(Sabotage::VolatileRevocations) => {
+            for (key, _) in tx.rows(Table::Revocations, &[], usize::from(u16::MAX))? {
+                tx.remove_row(Table::Revocations, &key)?;
+            }
+            Ok(())
+        }
         _ => Ok(()),
     }
+}
+
+/// Whether a node does not hear this, because it tells of a revocation.
+pub(crate) fn is_unheard(node: &Node, input: &Input, what: Option<Sabotage>) -> bool {
+    let bytes = match input {
+        Input::Response {
+            bytes: Some(bytes), ..
+        }
+        | Input::Gossip { bytes, .. } => bytes,
+        _ => return false,
+    };
+    let deaf = what == Some(Sabotage::VolatileRevocations) && node.boot > 1;
+    deaf && crate::watch::framed(bytes, Kind::Revocations).is_some()
 }

@@ -42,7 +42,7 @@ pub(crate) fn keys(name: &str, serial: u64) -> [SigningKey; 4] {
 }
 
 /// When the certificate of a serial ends: each 90 days after the one before.
-fn end_of(serial: u64) -> u64 {
+pub(crate) fn end_of(serial: u64) -> u64 {
     START + serial * 90 * 86_400
 }
 

@@ -96,3 +96,30 @@ impl World {
         belfry_protocol::wire::Frame::encode(Version::V1_0, 4, note.as_bytes())
     }
 }
+
+/// A step that does not commit forgets what it asked; a hello is said once per connection.
+#[test]
+fn whoever_connects_while_a_disk_is_full_is_admitted() {
+    for leaves in [true, false] {
+        let mut world = World::new(3, 2);
+        world.run_ms(500);
+        world.cut(0, 2);
+        world.run_ms(500);
+        // The lower number dials.
+        world.full = Some((0, leaves));
+        world.heal();
+        world.run_ms(500);
+        let connected = |world: &World| {
+            let peers = world.status(0).peers;
+            peers.iter().any(|one| one.member == 2 && one.connected)
+        };
+        assert_eq!(connected(&world), leaves);
+        world.full = None;
+        world.run_ms(1_500);
+        assert!(connected(&world), "left: {leaves}");
+        let acked = world.nodes[0].acked;
+        world.append(0, "goes on");
+        world.run_ms(1_000);
+        assert!(world.nodes[0].acked > acked);
+    }
+}

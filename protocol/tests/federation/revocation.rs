@@ -1,8 +1,8 @@
 //! Revocations (R6): when they act, what counts then, and what a note by a revoked key shows.
 
-use crate::founding::{certificates, keys, own_keys, seed};
+use crate::founding::{certificates, end_of, keys, own_keys, seed};
 use crate::no_fork;
-use crate::world::World;
+use crate::world::{Instead, World};
 use belfry_protocol::cert::{Reason, Revocation, certificate_hash};
 use belfry_protocol::checkpoint::Checkpoint;
 use belfry_protocol::engine::federation::{Alarm, Input};
@@ -116,6 +116,11 @@ fn a_factory_that_lost_its_disk_tells_of_a_revocation_once() {
 
 /// The lines of tower 1 as a thief of its first serial would make them: without those of its new keys.
 fn as_the_thief(world: &World, at: usize, bytes: &[u8]) -> Option<Vec<u8>> {
+    at_second(world, at, bytes, 1_795_168_900)
+}
+
+/// The lines of tower 1 by its first serial, with this time.
+fn at_second(world: &World, at: usize, bytes: &[u8], seconds: u64) -> Option<Vec<u8>> {
     let acks = Kind::Acks.number().to_le_bytes();
     if at != 1 || bytes.get(6..8) != Some(acks.as_slice()) {
         return None;
@@ -127,7 +132,7 @@ fn as_the_thief(world: &World, at: usize, bytes: &[u8]) -> Option<Vec<u8>> {
     let mut made = SignedNote::new(note.text(), logs).unwrap();
     let [_, _, ack, mirror] = keys(name, 1);
     for key in [ack, mirror] {
-        let line = key.cosign(note.text(), 1_795_168_900).unwrap();
+        let line = key.cosign(note.text(), seconds).unwrap();
         made = made.with_signature(line).unwrap();
     }
     let text = made.to_string();
@@ -156,6 +161,82 @@ fn the_digest_that_covers_a_revocation_needs_its_quorum_without_the_revoked_key(
     world.run_ms(3_000);
     assert_eq!(world.nodes[0].acked, before + 1);
     assert_eq!(world.acts_at(0), [LINE]);
+}
+
+#[test]
+fn a_tower_that_hears_of_no_revocation_learns_of_it_from_the_ledger() {
+    let mut world = rotated(1);
+    world.deaf = Some((2, &[Kind::Revocations]));
+    world.revoke(1);
+    world.run_ms(1_500);
+    assert_eq!(world.acts_at(2), [LINE]);
+    // It tells its own ledger, too, and who forgets nothing hears nothing new.
+    world.kill(2);
+    world.start(2);
+    world.run_ms(1_500);
+    assert_eq!(world.acts_at(2), [LINE]);
+}
+
+#[test]
+fn a_tower_that_learns_of_a_revocation_after_its_entry_went_to_files_knows_where_it_is() {
+    let mut world = World::new(3, 2);
+    world.run_ms(500);
+    world.append(0, "one");
+    world.run_ms(200);
+    // Neither the second and third certificate nor the revocation of the second come to this tower.
+    world.deaf = Some((2, &[Kind::Revocations, Kind::Chains]));
+    world.cut(1, 2);
+    for _ in 0..2 {
+        world.rotate(1);
+        world.run_ms(5_000);
+    }
+    world.revoke(1);
+    world.run_ms(1_000);
+    for number in 0..260 {
+        world.append(0, &format!("filler {number}"));
+        world.run_ms(20);
+    }
+    world.run_ms(2_000);
+    assert_eq!(world.status(2).revoked, []);
+    let flushed = Input::MirrorFlushed {
+        origin: LINE.to_owned(),
+        through: 256,
+    };
+    world.step(2, vec![flushed]);
+    world.deaf = None;
+    world.heal();
+    world.run_ms(70_000);
+    assert_eq!(world.acts_at(2), [LINE], "{:?}", world.status(2));
+}
+
+/// The lines of tower 1 as of the moment in which its certificate ends.
+fn as_of_the_end(world: &World, at: usize, bytes: &[u8]) -> Option<Vec<u8>> {
+    at_second(world, at, bytes, end_of(1))
+}
+
+/// The same a second before.
+fn as_of_just_before(world: &World, at: usize, bytes: &[u8]) -> Option<Vec<u8>> {
+    at_second(world, at, bytes, end_of(1) - 1)
+}
+
+#[test]
+fn an_ack_of_a_time_at_which_its_certificate_has_ended_counts_for_nobody() {
+    for (instead, counts) in [(as_of_the_end as Instead, false), (as_of_just_before, true)] {
+        let mut world = World::new(3, 2);
+        world.run_ms(500);
+        world.append(0, "one");
+        world.run_ms(200);
+        let before = world.nodes[0].acked;
+        world.kill(3);
+        world.instead = Some(instead);
+        world.append(0, "two");
+        world.run_ms(2_000);
+        assert_eq!(world.nodes[0].acked > before, counts);
+        world.instead = None;
+        world.start(3);
+        world.run_ms(3_000);
+        assert!(world.nodes[0].acked > before);
+    }
 }
 
 #[test]

@@ -17,6 +17,7 @@ use belfry_protocol::entry::json::Json;
 use belfry_protocol::entry::time::TimeUs;
 use belfry_protocol::manifest::Federation;
 use belfry_protocol::tlog::hash::sha256;
+use belfry_protocol::wire::v1::Kind;
 use belfry_protocol::wire::{Range, Version};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -102,6 +103,10 @@ pub(crate) struct World {
     pub(crate) answers: Vec<(usize, Vec<u8>)>,
     /// What a node says instead of an answer.
     pub(crate) instead: Option<Instead>,
+    /// A node whose steps do not commit, and whether what promises nothing leaves all the same.
+    pub(crate) full: Option<(usize, bool)>,
+    /// A node that does not hear messages of these kinds.
+    pub(crate) deaf: Option<(usize, &'static [Kind])>,
     /// How long a node takes to compare two digests with what it holds.
     pub(crate) compare_us: u64,
     /// The entries of another tree, which a liar serves.
@@ -143,6 +148,8 @@ impl World {
             sent: Vec::new(),
             answers: Vec::new(),
             instead: None,
+            full: None,
+            deaf: None,
             compare_us: HOP_US,
             other_tree: Vec::new(),
         };
@@ -342,6 +349,7 @@ impl World {
 
     fn deliver(&mut self, to: usize, parcel: Parcel) {
         match parcel {
+            Parcel::Input(input) if self.is_deaf(to, &input) => {}
             Parcel::Input(input) => self.step(to, vec![input]),
             Parcel::Question {
                 from,
@@ -372,6 +380,19 @@ impl World {
         }
     }
 
+    fn is_deaf(&self, at: usize, input: &Input) -> bool {
+        let (Input::Gossip { bytes, .. }
+        | Input::Response {
+            bytes: Some(bytes), ..
+        }) = input
+        else {
+            return false;
+        };
+        let is = |kind: &Kind| bytes.get(6..8) == Some(kind.number().to_le_bytes().as_slice());
+        let deaf = self.deaf.filter(|(who, _)| *who == at);
+        deaf.is_some_and(|(_, kinds)| kinds.iter().any(is))
+    }
+
     fn no_answer(&mut self, to: usize, id: u64) {
         let checks = Default::default();
         self.post(
@@ -396,6 +417,15 @@ impl World {
         let mut outputs = engine.step(now, seed, &mut tx, inputs).unwrap();
         let free = outputs.federation.take_free();
         let refused = outputs.ledger.take_free();
+        if let Some((_, leaves)) = self.full.filter(|(who, _)| *who == at) {
+            drop(tx);
+            engine.forget();
+            self.nodes[at].engine = Some(engine);
+            for output in free.into_iter().filter(|_| leaves) {
+                self.free(at, output);
+            }
+            return;
+        }
         let committed = tx.commit().unwrap();
         self.nodes[at].engine = Some(engine);
         for ledger::Free::Refused { refusal, .. } in refused {

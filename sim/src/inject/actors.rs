@@ -4,10 +4,10 @@
 use super::{Running, later};
 use crate::clock::START_SECONDS;
 use crate::directory::Backup;
-use crate::founding::{own_keys, stolen_log_key};
+use crate::founding::{own_keys, stolen_keys};
 use crate::plan::Fault;
 use crate::streams::Stream;
-use crate::watch::Stolen;
+use crate::watch::{Hidden, Stolen};
 use crate::world::Recorded;
 use crate::world::World;
 use belfry_protocol::checkpoint::Checkpoint;
@@ -85,35 +85,63 @@ pub(super) fn go_on(world: &mut World, running: Running) {
     }
 }
 
-/// A thief signs, with a factory's key, a tree that differs in one entry, and shows it to half of the members.
+/// The log key of a factory that somebody has.
+#[derive(Clone, Copy)]
+pub(super) struct Theft {
+    pub(super) node: usize,
+    pub(super) serial: u64,
+}
+
+/// A thief signs, with a factory's newest key, a tree that differs in one entry, and shows it to half of the members.
 fn steal(world: &mut World, node: usize) {
-    let signed = world.nodes[node].newest_digest();
-    if signed == 0 {
-        return later(world, STEAL_AGAIN_US, Running::Steal(node));
-    }
-    let Some(entries) = world.nodes[node].entries(signed) else {
+    let serial = world.nodes[node].from_sizes.len() as u64;
+    let Some(note) = steal_beside(world, Theft { node, serial }) else {
         return later(world, STEAL_AGAIN_US, Running::Steal(node));
     };
-    let size = world.mischief.between(1, signed);
+    let liars: Vec<usize> = world.watch.liars.iter().copied().collect();
+    for liar in liars {
+        cosign_both(world, liar, &note);
+    }
+}
+
+/// The same with any key, at a size in its range; `None` as long as there is nothing to steal.
+pub(super) fn steal_beside(world: &mut World, theft: Theft) -> Option<SignedNote> {
+    let Theft { node, serial } = theft;
+    let signed = world.nodes[node].newest_digest();
+    let (first, last) = range(world, &theft);
+    let (first, last) = (first.max(1), last.min(signed));
+    if signed == 0 || first > last {
+        return None;
+    }
+    let entries = world.nodes[node].entries(signed)?;
+    let size = world.mischief.between(first, last);
     let shared = size - 1;
     let own = entries.iter().map(|entry| leaf_hash(entry));
     let leaves = own
         .take(usize::try_from(shared).unwrap_or(usize::MAX))
         .chain([leaf_hash(b"what never was")]);
     let root = MemoryTree::new(leaves.collect()).root(size);
-    let Some(note) = sign(world, node, size, root) else {
-        return;
-    };
+    let note = sign(world, node, serial, size, root)?;
     let by_size = world.watch.stolen.entry(node).or_default();
-    by_size
-        .entry(size)
-        .or_default()
-        .push(Stolen { shared, root });
+    by_size.entry(size).or_default().push(Stolen {
+        serial,
+        shared,
+        root,
+    });
     show(world, node, &note);
-    let liars: Vec<usize> = world.watch.liars.iter().copied().collect();
-    for liar in liars {
-        cosign_both(world, liar, &note);
-    }
+    Some(note)
+}
+
+/// The sizes that a log key signs.
+fn range(world: &World, theft: &Theft) -> (u64, u64) {
+    let from_sizes = &world.nodes[theft.node].from_sizes;
+    let at = usize::try_from(theft.serial).unwrap_or(usize::MAX);
+    let first = at.checked_sub(1).and_then(|at| from_sizes.get(at)).copied();
+    let next = from_sizes.get(at).copied();
+    (
+        first.unwrap_or(0),
+        next.map_or(u64::MAX, |next| next.saturating_sub(1)),
+    )
 }
 
 /// A thief signs a digest beyond a factory's ledger, of entries that nobody will ever be shown. Nobody can prove that it is a
@@ -124,28 +152,34 @@ fn hide(world: &mut World, node: usize) {
         return later(world, STEAL_AGAIN_US, Running::Hide(node));
     }
     // Within the range of the key that is stolen.
-    let first = world.nodes[node].from_sizes.last().copied().unwrap_or(0);
+    let serial = world.nodes[node].from_sizes.len() as u64;
+    let (first, _) = range(world, &Theft { node, serial });
     let size = first.max(signed + world.mischief.between(1, HIDDEN_ENTRIES));
     let root = Hash(world.mischief.bytes());
-    let Some(note) = sign(world, node, size, root) else {
+    let Some(note) = sign(world, node, serial, size, root) else {
         return;
     };
     let hidden = world.watch.hidden.entry(node).or_default();
-    hidden.insert(size, root);
+    hidden.insert(size, Hidden { serial, root });
     show(world, node, &note);
 }
 
 /// A digest that a thief signs with a factory's key.
-fn sign(world: &World, node: usize, size: u64, root: Hash) -> Option<SignedNote> {
+pub(super) fn sign(
+    world: &World,
+    node: usize,
+    serial: u64,
+    size: u64,
+    root: Hash,
+) -> Option<SignedNote> {
     let origin = world.nodes[node].name.clone();
-    let serial = world.nodes[node].from_sizes.len() as u64;
-    let key = stolen_log_key(&origin, serial).ok()?;
+    let key = stolen_keys(&origin, serial).ok()?.log;
     let checkpoint = Checkpoint { origin, size, root };
     checkpoint.sign(&key).ok()
 }
 
 /// A thief shows what it signed to half of the members, and to one tower at least.
-fn show(world: &mut World, node: usize, note: &SignedNote) {
+pub(super) fn show(world: &mut World, node: usize, note: &SignedNote) {
     world.watch.mischief = true;
     let bytes = Frame::encode(
         Version::V1_0,
@@ -292,7 +326,18 @@ fn garbage(world: &mut World, to: usize) {
 /// A member's own, well-signed question for entries.
 fn query(world: &mut World, from: usize, to: usize, count: u32) -> Option<Vec<u8>> {
     let asker = &world.nodes[from];
-    let keys = own_keys(&asker.name, &asker.from_sizes).ok()?;
+    let newest = own_keys(&asker.name, &asker.from_sizes).ok()?.newest;
+    ask(world, from, to, count, (newest.number, &newest.envelope))
+}
+
+/// The same by a key of some serial.
+pub(super) fn ask(
+    world: &mut World,
+    from: usize,
+    to: usize,
+    count: u32,
+    (key_serial, key): (u64, &SigningKey),
+) -> Option<Vec<u8>> {
     let (origin, mirror) = world.nodes[to].mirrors().into_iter().next()?;
     let tree_size = mirror.base.end();
     let get = Get {
@@ -310,14 +355,14 @@ fn query(world: &mut World, from: usize, to: usize, count: u32) -> Option<Vec<u8
         lineage: [0; 16],
         epoch: federation.manifest().epoch,
         sender: id(from),
-        key_serial: keys.newest.number,
+        key_serial,
         incarnation: u64::try_from(world.true_us()).ok()?,
         destination: to_member(id(to)),
         guard: Guard::None,
         token: [0; 16],
         issued_at_us: world.true_us(),
     };
-    let sealed = Envelope::seal(header, codec::encode(&get), &keys.newest.envelope).ok()?;
+    let sealed = Envelope::seal(header, codec::encode(&get), key).ok()?;
     Some(Frame::encode(
         Version::V1_0,
         Kind::Get.number(),

@@ -3,9 +3,13 @@
 
 mod actors;
 mod disks;
+mod revoke;
 mod rotate;
+mod thief;
 
 pub(crate) use actors::show_again;
+pub(crate) use revoke::tell as tell_revoked;
+pub(crate) use thief::{Thief, instead};
 
 use crate::directory::Backup;
 use crate::net::Way;
@@ -63,6 +67,15 @@ pub(crate) enum Running {
     Hide(usize),
     /// An operator tries to rotate the keys of a node.
     Rotate { node: usize, left: u32 },
+    /// An operator tries to revoke this serial of a node, which a newer one has to follow.
+    Revoke {
+        node: usize,
+        serial: u64,
+        thief_us: u64,
+        left: u32,
+    },
+    /// A thief of revoked keys does something again.
+    Thieve(Thief),
     /// A lying tower forgets again.
     Forget(usize),
 }
@@ -227,6 +240,7 @@ fn machines(world: &mut World, number: usize, fault: &Fault) {
             world.replace(*node, Backup::Empty, true, 2_000_000);
         }
         Fault::Rotate { node } => rotate::rotate(world, *node, rotate::TRIES),
+        Fault::Revoke { node, thief_ms } => revoke::begin(world, *node, thief_ms * 1_000),
         Fault::SecondCopy { node, for_ms } => second_copy(world, *node, for_ms * 1_000),
         Fault::VersionSkew { node } => {
             let max = Version { major: 1, minor: 1 };
@@ -290,7 +304,8 @@ fn copy_ends(world: &mut World, node: usize) {
     let now_us = world.now_us;
     let second = &world.nodes[node];
     let boot = first.boot;
-    let renewed = first.from_sizes.len() != second.from_sizes.len();
+    let renewed = first.from_sizes.len() != second.from_sizes.len()
+        || first.revoked.len() != second.revoked.len();
     first.go_on_after(second);
     first.clock = second.clock.clone();
     world.nodes[node] = first;
@@ -377,6 +392,13 @@ pub(crate) fn go_on(world: &mut World, running: Running) {
         Running::PowerFails(node) => disks::power_fails(world, node),
         Running::CopyEnds(node) => copy_ends(world, node),
         Running::Rotate { node, left } => rotate::rotate(world, node, left),
+        Running::Revoke {
+            node,
+            serial,
+            thief_us,
+            left,
+        } => revoke::revoke(world, node, serial, thief_us, left),
+        Running::Thieve(thief) => thief::go_on(world, thief),
         other => actors::go_on(world, other),
     }
 }
@@ -443,6 +465,7 @@ fn clear_up(world: &mut World, fault: &Fault) {
 
 /// All faults end now; what they planned for later does not happen.
 pub(crate) fn end_all(world: &mut World) {
+    world.thieves.clear();
     let asides: Vec<usize> = world.aside.keys().copied().collect();
     for node in asides {
         copy_ends(world, node);

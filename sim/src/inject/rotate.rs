@@ -16,7 +16,8 @@ pub(super) fn rotate(world: &mut World, at: usize, left: u32) {
     let node = &mut world.nodes[at];
     let now = node.clock.now(world.now_us);
     let head = node.record(Record::Head);
-    let head = head.and_then(|bytes| Head::decode(&bytes));
+    // A tower that never appended has no head.
+    let head = head.map_or(Some(Head::default()), |bytes| Head::decode(&bytes));
     let from = match (node.engine(), head) {
         // A step whose sync is under way is not over.
         (Some(engine), Some(head)) if node.is_idle() => {

@@ -33,11 +33,9 @@ const FLOODS: [&str; 4] = ["replay", "flood", "garbage", "huge-queries"];
 /// Faults that show what comes of a stolen key.
 const THIEVES: [&str; 4] = ["equivocation", "lying-tower", "eclipse", "partition"];
 
-/// The fault that a seed is given beside those it chooses: it ends a ledger for good, so that few runs have it, and they have
-/// everything else as well.
-const HIDDEN: &str = "hidden-entries";
-/// One in so many seeds has it.
-const HIDDEN_ONE_IN: u64 = 16;
+/// Faults that a seed is given beside those it chooses, and how many seeds are there for one that has it. Hidden entries end a
+/// ledger for good, so that few runs have them; a revocation needs whatever else goes wrong beside it.
+const BESIDE: [(&str, u64); 2] = [("hidden-entries", 16), ("revoke", 6)];
 
 /// Plans the run of a seed.
 #[must_use]
@@ -191,7 +189,7 @@ fn faults(plan: &mut Plan, wishes: &Wishes) {
         .filter(|name| wishes.faults.is_empty() || wishes.faults.iter().any(|one| one == name))
         .filter(|name| plan.store == Store::Sqlite || !ON_DISK.contains(name))
         .filter(|name| theme.is_none_or(|theme| theme.contains(name)))
-        .filter(|name| !wishes.faults.is_empty() || *name != HIDDEN)
+        .filter(|name| !wishes.faults.is_empty() || BESIDE.iter().all(|one| one.0 != *name))
         .collect();
     // What was asked for by name happens; of everything, a few sorts do.
     let chosen: Vec<(&str, u64)> = allowed
@@ -209,7 +207,7 @@ fn faults(plan: &mut Plan, wishes: &Wishes) {
     let total: u64 = chosen.iter().map(|(_, weight)| weight).sum();
     if total == 0 {
         let mut suspects = Suspects::new(plan, &mut draws);
-        return hide(plan, wishes, theme.is_some(), &mut suspects);
+        return beside(plan, wishes, theme.is_some(), &mut suspects);
     }
     let count = draws.between(chosen.len() as u64, 3 + plan.seconds / 15);
     let mut suspects = Suspects::new(plan, &mut draws);
@@ -224,18 +222,20 @@ fn faults(plan: &mut Plan, wishes: &Wishes) {
             plan.faults.push(Timed { at_ms, fault });
         }
     }
-    hide(plan, wishes, theme.is_some(), &mut suspects);
-    plan.faults.sort_by_key(|timed| timed.at_ms);
+    beside(plan, wishes, theme.is_some(), &mut suspects);
 }
 
-/// Adds [`HIDDEN`] to some seeds that have no theme, from a stream of its own: all others stay as they were.
-fn hide(plan: &mut Plan, wishes: &Wishes, has_theme: bool, suspects: &mut Suspects) {
-    let mut draws = Stream::new(plan.seed, HIDDEN, 0);
-    let hides = draws.one_in(HIDDEN_ONE_IN) && wishes.faults.is_empty() && !has_theme;
-    let at_ms = draws.between(2_000, plan.seconds * 1_000);
-    if hides && let Some(fault) = one(&mut draws, plan, HIDDEN, at_ms, suspects) {
-        plan.faults.push(Timed { at_ms, fault });
+/// Adds those of [`BESIDE`] to some seeds that have no theme, each from a stream of its own: all others stay as they were.
+fn beside(plan: &mut Plan, wishes: &Wishes, has_theme: bool, suspects: &mut Suspects) {
+    for (name, one_in) in BESIDE {
+        let mut draws = Stream::new(plan.seed, name, 0);
+        let has_it = draws.one_in(one_in) && wishes.faults.is_empty() && !has_theme;
+        let at_ms = draws.between(2_000, plan.seconds * 1_000);
+        if has_it && let Some(fault) = one(&mut draws, plan, name, at_ms, suspects) {
+            plan.faults.push(Timed { at_ms, fault });
+        }
     }
+    plan.faults.sort_by_key(|timed| timed.at_ms);
 }
 
 fn weighted<'a>(draws: &mut Stream, chosen: &[(&'a str, u64)], total: u64) -> &'a str {
@@ -371,6 +371,12 @@ fn one(
             back_ms: draws.between(500, at_ms),
         },
         "rotate" => Fault::Rotate { node },
+        "revoke" => {
+            // Mostly somebody has the keys: that is why they are revoked.
+            let thief = draws.happens(MILLION / 4 * 3);
+            let thief_ms = if thief { for_ms } else { 0 };
+            Fault::Revoke { node, thief_ms }
+        }
         "lost-disk" => Fault::LostDisk {
             node: suspects.machine(draws),
         },
@@ -382,7 +388,7 @@ fn one(
             let node = *suspects.robbed.get_or_insert(suspects.factory);
             Fault::Equivocation { node }
         }
-        HIDDEN => {
+        "hidden-entries" => {
             let node = *suspects.robbed.get_or_insert(suspects.factory);
             Fault::HiddenEntries { node }
         }

@@ -93,6 +93,13 @@ pub enum Fault {
     LostDisk { node: usize },
     /// A node's operator rotates its keys: no fault, and all others may happen meanwhile.
     Rotate { node: usize },
+    /// A node's operator rotates its keys and then revokes the older ones. For `thief_ms` after that somebody else uses those:
+    /// asks and tells in the node's name, signs other trees with the log key, and answers with acks in its place.
+    Revoke {
+        node: usize,
+        #[serde(default)]
+        thief_ms: u64,
+    },
     /// A second copy of a node runs beside it.
     SecondCopy { node: usize, for_ms: u64 },
     /// Somebody with a factory's log key shows half of the members another tree.
@@ -146,7 +153,7 @@ pub enum Fault {
 pub const ON_DISK: [&str; 3] = ["torn-write", "lying-sync", "bit-rot"];
 
 /// Every fault by name with what it is, in the order of the catalogue.
-pub const NAMES: [(&str, &str); 35] = [
+pub const NAMES: [(&str, &str); 36] = [
     ("partition", "two groups of nodes do not hear each other"),
     ("one-way", "one direction of a link is dead"),
     ("flapping", "a link comes and goes"),
@@ -209,6 +216,10 @@ pub const NAMES: [(&str, &str); 35] = [
         "hidden-entries",
         "a stolen log key signs a digest whose entries nobody shows",
     ),
+    (
+        "revoke",
+        "an operator rotates keys and revokes the older ones, which a thief goes on using",
+    ),
 ];
 
 impl Fault {
@@ -251,6 +262,7 @@ impl Fault {
             Self::LyingSync { .. } => "lying-sync",
             Self::BitRot { .. } => "bit-rot",
             Self::Rotate { .. } => "rotate",
+            Self::Revoke { .. } => "revoke",
         }
     }
 
@@ -281,6 +293,7 @@ impl Fault {
             | Self::Restore { node, .. }
             | Self::LostDisk { node }
             | Self::Rotate { node }
+            | Self::Revoke { node, .. }
             | Self::SecondCopy { node, .. }
             | Self::Equivocation { node }
             | Self::HiddenEntries { node }

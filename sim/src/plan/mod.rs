@@ -75,6 +75,10 @@ pub enum Sabotage {
     VolatileMarks,
     /// Nodes start without looking at what they start on.
     NoStartUpCheck,
+    /// What an operator revoked goes on signing.
+    RevokedKeysSign,
+    /// Revocations are forgotten at every start, and not heard of again.
+    VolatileRevocations,
 }
 
 /// Who there is and how far apart.

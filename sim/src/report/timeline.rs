@@ -40,6 +40,7 @@ fn lasts_ms(fault: &Fault) -> u64 {
         | Fault::Blackout { down_ms }
         | Fault::TornWrite { down_ms, .. }
         | Fault::SyncError { down_ms, .. } => *down_ms,
+        Fault::Revoke { thief_ms, .. } => *thief_ms,
         Fault::CrashLoop {
             times, every_ms, ..
         } => u64::from(*times) * every_ms,

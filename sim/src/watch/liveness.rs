@@ -1,7 +1,7 @@
 //! What must be well some time after the last fault (L1-L6): everybody runs, is connected, and holds and acknowledged the
 //! same; what was proven is known to all.
 
-use super::{audit, bounds, clocks, is_honest};
+use super::{audit, bounds, clocks, is_honest, revoked};
 use crate::world::World;
 use belfry_protocol::engine::federation::Status;
 use belfry_protocol::engine::store::Record;
@@ -12,7 +12,7 @@ pub(crate) fn look(world: &mut World) {
     let mut appending = 0;
     for at in 0..world.nodes.len() {
         let node = &world.nodes[at];
-        let Some(engine) = &node.engine else {
+        let Some(engine) = node.engine() else {
             continue;
         };
         if !engine.may_append() {
@@ -21,6 +21,7 @@ pub(crate) fn look(world: &mut World) {
         let offsets = engine.clock_offsets(node.clock.now(world.now_us));
         clocks::look(world, at, &offsets);
         bounds::lists(world, at);
+        revoked::look(world, at);
     }
     bounds::waits(world);
     audit::ask(world);
@@ -57,7 +58,10 @@ pub(crate) fn is_well(world: &mut World) -> Result<(), String> {
         let Some(status) = status.as_ref().filter(|_| is_honest(world, at)) else {
             continue;
         };
-        if world.watch.stolen.contains_key(&at) {
+        revoked::is_told(world, at, status)?;
+        if is_withdrawn(world, at) {
+            // Whoever saw it before keeps its proof, and the others accuse nobody: both are right.
+        } else if world.watch.stolen.contains_key(&at) {
             proven(world, &statuses, at)?;
         } else if world.watch.hidden.contains_key(&at) {
             told_apart(world, &statuses, at)?;
@@ -66,6 +70,13 @@ pub(crate) fn is_well(world: &mut World) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Whether all keys were revoked by which thieves signed other trees of a ledger.
+fn is_withdrawn(world: &World, at: usize) -> bool {
+    let revoked = |serial: u64| world.watch.revocations.is_revoked((at, serial));
+    let serials = world.watch.serials_of_thieves(at);
+    !serials.is_empty() && serials.into_iter().all(revoked)
 }
 
 /// S4: whoever is honest holds the proof that a key was used for two trees.

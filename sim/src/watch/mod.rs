@@ -4,6 +4,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `safety` | S1-S13: what may never happen, whatever goes wrong |
+//! | `revoked` | S13: revoked keys sign nothing that counts |
 //! | `owes` | S2: what left a node is in its directory |
 //! | `bounds` | S8, L6: what others send neither fills a node nor keeps it from working |
 //! | `audit` | S12: what an auditor is told is right |
@@ -16,11 +17,15 @@ mod bounds;
 mod clocks;
 mod liveness;
 mod owes;
+mod revoked;
 mod safety;
 mod sometimes;
 
 pub(crate) use liveness::{is_well, look};
-pub(crate) use safety::{disconnects, judged, promised, refused, replaced, single, started};
+pub(crate) use revoked::{answered, revoked};
+pub(crate) use safety::{
+    disconnects, framed, judged, promised, refused, replaced, single, started,
+};
 pub use sometimes::RARE;
 
 use crate::founding::Founded;
@@ -68,8 +73,19 @@ struct Acked {
 /// A digest that a thief signed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stolen {
+    /// Of which serial the key was.
+    pub(crate) serial: u64,
     /// Entries that both trees share.
     pub(crate) shared: u64,
+    /// The root.
+    pub(crate) root: Hash,
+}
+
+/// A digest that a thief signed and whose entries nobody is shown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hidden {
+    /// Of which serial the key was.
+    pub(crate) serial: u64,
     /// The root.
     pub(crate) root: Hash,
 }
@@ -83,7 +99,8 @@ pub(crate) struct Watch {
     /// Digests that thieves signed, by ledger and size.
     pub(crate) stolen: BTreeMap<usize, BTreeMap<u64, Vec<Stolen>>>,
     /// Digests that thieves signed and whose entries they show to nobody: their sizes and roots, by ledger.
-    pub(crate) hidden: BTreeMap<usize, BTreeMap<u64, Hash>>,
+    pub(crate) hidden: BTreeMap<usize, BTreeMap<u64, Hidden>>,
+    pub(crate) revocations: revoked::Revocations,
     acked: BTreeMap<(usize, u32, String), Acked>,
     owes: Vec<owes::Owes>,
     /// Guarded requests that were answered, by who answered: a replay may not be.
@@ -121,6 +138,7 @@ impl Watch {
             digests: vec![BTreeMap::new(); count],
             stolen: BTreeMap::new(),
             hidden: BTreeMap::new(),
+            revocations: revoked::Revocations::default(),
             acked: BTreeMap::new(),
             owes: vec![owes::Owes::default(); count],
             answered: BTreeSet::new(),
@@ -143,6 +161,14 @@ impl Watch {
     pub(crate) fn newest_digest(&self, at: usize) -> Option<(u64, Hash)> {
         let newest = self.digests[at].last_key_value();
         newest.map(|(size, (root, _))| (*size, *root))
+    }
+
+    /// The serials by whose log keys thieves signed other trees of a ledger.
+    fn serials_of_thieves(&self, origin: usize) -> BTreeSet<u64> {
+        let stolen = self.stolen.get(&origin).into_iter().flatten();
+        let stolen = stolen.flat_map(|(_, all)| all).map(|one| one.serial);
+        let hidden = self.hidden.get(&origin).into_iter().flatten();
+        stolen.chain(hidden.map(|(_, one)| one.serial)).collect()
     }
 
     /// A rare state was reached.
@@ -224,8 +250,9 @@ impl Watch {
             Alarm::TowerFork { .. } => "a fork by a tower was proven",
             Alarm::Withheld { .. } => "a digest whose entries nobody shows was told apart",
             Alarm::TowerRolledBack { .. } => "a tower met acks that it did not remember",
+            Alarm::StolenKey { .. } => "a note by a revoked key was told apart",
             // No fault and no liar here causes these yet.
-            Alarm::KeyRange { .. } | Alarm::OddDigest { .. } | Alarm::StolenKey { .. } => "",
+            Alarm::KeyRange { .. } | Alarm::OddDigest { .. } => "",
         };
         if !rare.is_empty() {
             self.reached(rare);

@@ -1,7 +1,7 @@
 //! What may never happen, whatever goes wrong (S1-S13). Every promise is looked at when it leaves, and every directory when
 //! a process starts on it.
 
-use super::{is_honest, is_sound, owes};
+use super::{is_honest, is_sound, owes, revoked};
 use crate::world::World;
 use belfry_protocol::checkpoint::Checkpoint;
 use belfry_protocol::cosignature::timestamp;
@@ -9,8 +9,8 @@ use belfry_protocol::engine::federation::{Promise, Topic, Verdict};
 use belfry_protocol::engine::nonces::Refused;
 use belfry_protocol::note::SignedNote;
 use belfry_protocol::tlog::hash::{Hash, sha256};
-use belfry_protocol::wire::Frame;
-use belfry_protocol::wire::v1::Kind;
+use belfry_protocol::wire::v1::{Heads, Kind};
+use belfry_protocol::wire::{Frame, codec};
 
 /// Longest frame that is looked into.
 const MAX_FRAME: usize = 16 << 20;
@@ -23,6 +23,10 @@ pub(crate) fn promised(world: &mut World, at: usize, promise: &Promise) {
     }
     match promise {
         Promise::Publish {
+            topic: Topic::Acks,
+            bytes,
+        } => heads(world, at, bytes.as_slice()),
+        Promise::Publish {
             topic: Topic::Digests,
             bytes,
         } => own_digest(world, at, bytes.as_slice()),
@@ -33,6 +37,7 @@ pub(crate) fn promised(world: &mut World, at: usize, promise: &Promise) {
             owes::replied(world, at, bytes.as_slice());
         }
         Promise::Acked { size } => {
+            revoked::promised(world, at, *size);
             world.watch.acknowledged(at, *size);
             world.watch.reached("an entry was acknowledged");
             if world.nodes.iter().any(|node| !node.is_up()) {
@@ -41,12 +46,15 @@ pub(crate) fn promised(world: &mut World, at: usize, promise: &Promise) {
                     .reached("an ack was given while a tower was missing");
             }
         }
-        Promise::Alarm(alarm) => world.watch.alarm(at, alarm),
+        Promise::Alarm(alarm) => {
+            revoked::alarm(world, at, alarm);
+            world.watch.alarm(at, alarm);
+        }
         _ => {}
     }
 }
 
-pub(super) fn framed(bytes: &[u8], kind: Kind) -> Option<&[u8]> {
+pub(crate) fn framed(bytes: &[u8], kind: Kind) -> Option<&[u8]> {
     let frame = Frame::parse(bytes, MAX_FRAME).ok()?;
     (Kind::from_number(frame.kind) == Some(kind)).then_some(frame.payload)
 }
@@ -56,10 +64,9 @@ fn own_digest(world: &mut World, at: usize, bytes: &[u8]) {
     let Some(payload) = framed(bytes, Kind::Digest) else {
         return;
     };
-    let Some(digest) = SignedNote::parse(payload)
-        .ok()
-        .and_then(|note| Checkpoint::parse(note.text()).ok())
-    else {
+    let note = SignedNote::parse(payload).ok();
+    let digest = note.and_then(|note| Some((Checkpoint::parse(note.text()).ok()?, note)));
+    let Some((digest, note)) = digest else {
         return world.watch.fail(
             "S6",
             Some(at),
@@ -69,6 +76,7 @@ fn own_digest(world: &mut World, at: usize, bytes: &[u8]) {
     if digest.origin != world.nodes[at].name {
         return;
     }
+    revoked::digest(world, at, digest.size, &note);
     let now_us = world.now_us;
     let known = &world.watch.digests[at];
     let before = known.range(..digest.size).next_back();
@@ -88,7 +96,10 @@ fn own_digest(world: &mut World, at: usize, bytes: &[u8]) {
         None => {}
     }
     let stored = before.into_iter().chain([(digest.size, digest.root)]);
-    for (size, root) in stored.filter(|_| is_sound(world, at)) {
+    // A machine whose power failed in the middle of what it let out cannot be read any more.
+    let is_on = world.nodes[at].drive.is_none() || root_at(world, at, 1).is_some();
+    let shows = is_on && is_sound(world, at);
+    for (size, root) in stored.filter(|_| shows) {
         let found = root_at(world, at, size);
         if found != Some(root) {
             let what = format!("its entries do not lead to its own digest of size {size}");
@@ -126,7 +137,11 @@ fn acks(world: &mut World, at: usize, bytes: &[u8]) {
         all.iter().find(|one| one.root == digest.root).copied()
     });
     let hidden = world.watch.hidden.get(&origin);
-    if hidden.and_then(|hidden| hidden.get(&digest.size)) == Some(&digest.root) {
+    if hidden
+        .and_then(|hidden| hidden.get(&digest.size))
+        .map(|one| one.root)
+        == Some(digest.root)
+    {
         let what = format!(
             "it acked size {} of {}, whose entries nobody has",
             digest.size, digest.origin
@@ -140,6 +155,7 @@ fn acks(world: &mut World, at: usize, bytes: &[u8]) {
         );
         return world.watch.fail("S6", Some(at), what);
     }
+    revoked::acked(world, at, origin, &digest, &note);
     for line in note.signatures().iter().filter(|line| line.name() == name) {
         let key = (at, line.key_id(), digest.origin.clone());
         let seconds = timestamp(line).unwrap_or(0);
@@ -182,6 +198,24 @@ fn acks(world: &mut World, at: usize, bytes: &[u8]) {
                 digest.size, digest.origin
             );
             world.watch.fail("S2", Some(at), what);
+        }
+    }
+}
+
+/// What a tower tells everybody of what it acked.
+fn heads(world: &mut World, at: usize, bytes: &[u8]) {
+    let Some(heads) = framed(bytes, Kind::Heads).and_then(|body| codec::decode::<Heads>(body).ok())
+    else {
+        return;
+    };
+    for note in heads.notes.as_slice() {
+        let note = SignedNote::parse(note.as_slice()).ok();
+        let digest = note.and_then(|note| Some((Checkpoint::parse(note.text()).ok()?, note)));
+        let Some((digest, note)) = digest else {
+            continue;
+        };
+        if let Some(origin) = world.founded.by_name(&digest.origin) {
+            revoked::acked(world, at, origin, &digest, &note);
         }
     }
 }
@@ -240,6 +274,7 @@ pub(crate) fn started(world: &mut World, at: usize) {
 /// A directory was replaced by another: it owes nothing that is not in it.
 pub(crate) fn replaced(world: &mut World, at: usize) {
     world.watch.owes[at] = owes::Owes::default();
+    world.watch.revocations.replaced(at);
     world.watch.taken.retain(|(node, _)| *node != at);
 }
 

@@ -1,7 +1,7 @@
 //! Rare states that a suite of runs must have reached: a rule that nothing ever put to the test proves nothing.
 
 /// All of them. A suite fails if one was never reached while a fault that leads to it was allowed.
-pub const RARE: [&str; 42] = [
+pub const RARE: [&str; 46] = [
     "a clock was proven wrong and its acks stopped",
     "a connection broke with a request on it",
     "a connection was closed in the lobby",
@@ -13,7 +13,11 @@ pub const RARE: [&str; 42] = [
     "a fork of a ledger was proven",
     "a hello was refused for its version",
     "a machine slept",
+    "a member revoked its older keys",
     "a member rotated its keys",
+    "a message under a revoked key was refused",
+    "a note by a revoked key was told apart",
+    "a revocation took effect",
     "a message arrived twice",
     "a node met a statement of its own that it did not make",
     "a node that stopped was started again by its operator",

@@ -31,6 +31,7 @@ impl World {
         self.note("start", at, &boot.to_be_bytes());
         crate::watch::started(self, at);
         self.tick_at(at, now_us);
+        crate::inject::tell_revoked(self, at);
         self.pauses.retain(|(a, b), _| *a != at && *b != at);
         for other in 0..self.nodes.len() {
             if other != at && self.nodes[other].is_up() {

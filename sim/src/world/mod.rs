@@ -154,6 +154,8 @@ pub(crate) struct World {
     singles: singles::Singles,
     /// The simulated second, and the events in it so far.
     second: (u64, u64),
+    /// Who uses the revoked keys of a node.
+    pub(crate) thieves: BTreeMap<usize, crate::inject::Thief>,
     /// Draws of faults while they last.
     pub(crate) mischief: Stream,
     trace: Hash,
@@ -221,6 +223,7 @@ impl World {
             work: Callers::new(plan),
             singles: singles::Singles::new(plan.seed, plan.workload.singles_per_1000_seconds),
             second: (0, 0),
+            thieves: BTreeMap::new(),
             mischief: Stream::new(plan.seed, "mischief", 0),
             trace: Hash([0; 32]),
         };

@@ -255,6 +255,8 @@ impl World {
             return;
         };
         let asker = question.asker;
+        crate::watch::answered(self, at, &question.bytes, bytes.is_some());
+        let bytes = bytes.map(|bytes| crate::inject::instead(self, at, bytes));
         if self.nodes[at].mute > 0 {
             return self.watch.reached("a request was taken and never answered");
         }
@@ -441,10 +443,20 @@ impl World {
         }
     }
 
+    /// The process that runs is told something by its own machine.
+    pub(crate) fn tell(&mut self, at: usize, input: Input) {
+        let boot = self.nodes[at].boot;
+        self.arrives(at, boot, input);
+    }
+
     /// A process is told something, if it is still the one that was meant.
     pub(super) fn arrives(&mut self, to: usize, boot: u64, input: Input) {
         let node = &mut self.nodes[to];
         if !node.is_up() || node.boot != boot {
+            return;
+        }
+        #[cfg(feature = "sabotage")]
+        if crate::sabotage::is_unheard(node, &input, self.plan.sabotage) {
             return;
         }
         node.inbox.push(input);

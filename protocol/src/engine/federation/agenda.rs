@@ -31,7 +31,8 @@ impl Engine {
         let (settings, v) = (&self.settings, &self.volatile);
         let now = v.clock.last()?;
         let now_us = now.mono_us;
-        let starts = v.steps == 0 || v.failed || v.say_hello || v.certificates_owed;
+        let says = v.say_hello || v.hello_again || v.certificates_owed;
+        let starts = v.steps == 0 || v.failed || says;
         if starts || !v.factory.rests() || !v.tower_rests(settings) || !v.forks.rest() {
             return None;
         }

@@ -2,6 +2,7 @@
 //! right"; whether K counts is decided in the step. What was not checked before is checked here, so a missing check
 //! costs time and never safety.
 
+use crate::cosignature::timestamp;
 use crate::note::{SignatureLine, SignedNote, VerifierKey};
 use crate::tlog::hash::{Hash, sha256_parts};
 use crate::wire::Envelope;
@@ -88,6 +89,21 @@ impl Checks {
                 .contains(&id(key, note.text().as_bytes(), line.signature()))
                 || key.verify(note.text(), line.signature())
         })
+    }
+
+    /// The first right line of `note` by a cosigner's key within its certificate: an ended one signs nothing (R6), so a line
+    /// that names a later time is not its owner's. One that names an earlier time than it was made at cannot be told apart.
+    #[must_use]
+    pub(super) fn cosignature<'n>(
+        &self,
+        key: &VerifierKey,
+        ends_seconds: u64,
+        note: &'n SignedNote,
+    ) -> Option<&'n SignatureLine> {
+        let line = self.signature(key, note)?;
+        timestamp(line)
+            .is_some_and(|seconds| seconds < ends_seconds)
+            .then_some(line)
     }
 }
 

@@ -117,18 +117,18 @@ impl<T: Transaction> Turn<'_, '_, T> {
         let me = self.settings.me;
         let stolen = self.look_for_stolen(me, &digest, &answer)?;
         // In the overlap of two serials both sign; one of them is enough, and nothing else is kept.
-        let keys: Vec<(VerifierKey, VerifierKey)> = self
+        let keys: Vec<(VerifierKey, VerifierKey, u64)> = self
             .settings
             .members
             .cosigners(tower)
-            .map(|one| (one.ack.clone(), one.mirror.clone()))
+            .map(|one| (one.ack.clone(), one.mirror.clone(), one.not_after_seconds))
             .collect();
         let mut taken = 0;
         let mut news = Vec::new();
-        for (ack, mirror) in &keys {
+        for (ack, mirror, ends_seconds) in &keys {
             let lines = (
-                self.checks.signature(ack, &answer),
-                self.checks.signature(mirror, &answer),
+                self.checks.cosignature(ack, *ends_seconds, &answer),
+                self.checks.cosignature(mirror, *ends_seconds, &answer),
             );
             let (Some(ack), Some(mirror)) = lines else {
                 continue;

@@ -23,6 +23,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
             peer.clone(),
             Peer {
                 our_token,
+                dialed,
                 ..Peer::default()
             },
         );
@@ -40,6 +41,20 @@ impl<T: Transaction> Turn<'_, '_, T> {
                 protocol: Protocol::Hello,
                 bytes,
             });
+        }
+    }
+
+    /// After a step that did not commit: whom this node dialled and who has not answered is asked once more. Twice does no
+    /// harm, and without it only the end of the connection would help.
+    pub(super) fn repeat_hello(&mut self) {
+        if !std::mem::take(&mut self.v.hello_again) {
+            return;
+        }
+        let waits = |(_, peer): &(&String, &Peer)| peer.dialed && !peer.admitted;
+        let peers = self.v.peers.iter().filter(waits);
+        let peers: Vec<String> = peers.map(|(name, _)| name.clone()).collect();
+        for peer in peers {
+            self.ask_hello(peer);
         }
     }
 

@@ -160,6 +160,8 @@ struct Volatile {
     epochs: epochs::Epochs,
     /// The keys changed: every peer is to hear of the new certificate.
     say_hello: bool,
+    /// Whether a hello may not have left: with the step that said it.
+    hello_again: bool,
     /// Certificates of this node may lack their entry.
     certificates_owed: bool,
     acked: u64,
@@ -207,6 +209,8 @@ impl Volatile {
 struct Peer {
     member: Option<MemberIx>,
     admitted: bool,
+    /// Whether this node dialled, and so says hello first.
+    dialed: bool,
     /// What it must put into guarded messages to us.
     our_token: [u8; 16],
     /// What we must put into guarded messages to it.
@@ -329,6 +333,7 @@ impl Engine {
                 revocations: revocations::Known::default(),
                 epochs: epochs::Epochs::default(),
                 say_hello: false,
+                hello_again: false,
                 certificates_owed: true,
                 acked: 0,
                 steps: 0,
@@ -469,7 +474,10 @@ impl Engine {
 
     /// After a step whose transaction did not commit: what is on its way is forgotten and asked for again.
     pub fn forget(&mut self) {
-        self.volatile.asked.clear();
+        // A hello is said once per connection. One of that step may have left, and its answer still admits; or it has not.
+        let hello = |asked: &Asked| matches!(asked.what, What::Hello);
+        self.volatile.asked.retain(|_, asked| hello(asked));
+        self.volatile.hello_again = true;
         self.volatile.fetches.clear();
         self.volatile.may_lack = true;
         self.volatile.forks.forget();

@@ -454,9 +454,11 @@ impl<T: Transaction> Turn<'_, '_, T> {
             .filter(|one| !self.v.forks.is_liar(**one))
             .filter(|one| {
                 let certificates = members.cosigners(**one);
-                certificates
-                    .into_iter()
-                    .any(|one| self.checks.signature(&one.ack, note).is_some())
+                certificates.into_iter().any(|one| {
+                    let ends_seconds = one.not_after_seconds;
+                    let line = self.checks.cosignature(&one.ack, ends_seconds, note);
+                    line.is_some()
+                })
             })
             .copied()
             .collect();

@@ -25,6 +25,10 @@ use std::collections::{BTreeMap, BTreeSet};
 /// taken, and its owner's newest serials are the only ones that speak anyway.
 const MAX_KEPT: usize = 1_024;
 
+/// Entries of one ledger that tell of revocations nobody here can check yet, because the certificate is not known: one for each
+/// member that a manifest may name.
+const MAX_UNSETTLED: usize = 64;
+
 /// A revocation as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct RevocationRow {
@@ -88,6 +92,9 @@ pub(super) struct Known {
     found: Vec<((MemberIx, u64), String, bool)>,
     /// Whether some may lack their entry in the own ledger.
     owed: bool,
+    /// Entries that were passed before what they tell of could be checked, by ledger: once they are in files nobody looks
+    /// there again.
+    unsettled: BTreeMap<MemberIx, Vec<(u64, String)>>,
 }
 
 impl Known {
@@ -207,6 +214,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
             self.v.revocations.owed = true;
             self.settings.members.revoke(key.0, key.1);
             self.store_revocation(key)?;
+            self.settle_entries(key)?;
             self.find_entries()?;
             if own && let Some(bytes) = self.revocations_of([key]) {
                 let bytes = PromiseBytes(note_frame_of(Kind::Revocations, &bytes).into_inner());
@@ -288,7 +296,8 @@ impl<T: Transaction> Turn<'_, '_, T> {
         Ok(())
     }
 
-    /// The same in a part of one that a digest covers now. Reads nothing unless a revocation has no entry there yet.
+    /// The same in a part of one that a digest covers now. What it tells of is learned from it, too: a member that heard of the
+    /// revocation only after the part went to files would never know its place.
     pub(super) fn find_entries_in(
         &mut self,
         origin: MemberIx,
@@ -299,7 +308,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         let lacking = self.v.revocations.all.iter();
         let lacking = lacking.filter(|(_, one)| !one.entries.contains_key(&origin));
         let mut lacking: Vec<_> = lacking.map(|(key, one)| (*key, one.note.clone())).collect();
-        if lacking.is_empty() || part.is_empty() {
+        if part.is_empty() {
             return Ok(());
         }
         let border = part.start - part.start % TILE_WIDTH;
@@ -309,12 +318,46 @@ impl<T: Transaction> Turn<'_, '_, T> {
                 let Some(told) = entry.ok().and_then(revocation_in) else {
                     continue;
                 };
-                let at = lacking.iter().position(|(_, note)| *note == told);
-                if let Some(at) = at.filter(|_| part.contains(&index)) {
-                    let (key, _) = lacking.swap_remove(at);
-                    self.entry_found(key, origin, index)?;
+                if !part.contains(&index) {
+                    continue;
+                }
+                match lacking.iter().position(|(_, note)| *note == told) {
+                    Some(at) => {
+                        let (key, _) = lacking.swap_remove(at);
+                        self.entry_found(key, origin, index)?;
+                    }
+                    None => self.told_by_entry(origin, index, told),
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// An entry of a ledger tells of a revocation: it is taken like one that a member sends, and found again when it is kept.
+    fn told_by_entry(&mut self, origin: MemberIx, index: u64, told: String) {
+        let Ok(note) = SignedNote::parse(told.as_bytes()) else {
+            return;
+        };
+        if self.take_revocation(&note, false).is_err() {
+            let unsettled = self.v.revocations.unsettled.entry(origin).or_default();
+            if unsettled.len() < MAX_UNSETTLED && !unsettled.contains(&(index, told.clone())) {
+                unsettled.push((index, told));
+            }
+        }
+    }
+
+    /// Looks for the entries of one in what was passed before it could be checked.
+    fn settle_entries(&mut self, key: (MemberIx, u64)) -> Result<(), StoreError> {
+        let known = &self.v.revocations;
+        let Some(one) = known.all.get(&key) else {
+            return Ok(());
+        };
+        let passed = known.unsettled.iter().filter_map(|(origin, told)| {
+            let first = told.iter().filter(|(_, note)| *note == one.note);
+            Some((*origin, first.map(|(index, _)| *index).min()?))
+        });
+        for (origin, index) in passed.collect::<Vec<_>>() {
+            self.entry_found(key, origin, index)?;
         }
         Ok(())
     }

@@ -261,6 +261,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         if self.is_quiet() {
             return Ok(());
         }
+        self.repeat_hello();
         self.pursue_questions()?;
         self.ask_for_certificates();
         self.ask_for_forks();

@@ -40,6 +40,12 @@ impl<T: Transaction> Turn<'_, '_, T> {
             };
             let keys: Vec<(u64, VerifierKey)> = members
                 .cosigners(tower)
+                .filter(|one| {
+                    let ends_seconds = one.not_after_seconds;
+                    self.checks
+                        .cosignature(&one.ack, ends_seconds, note)
+                        .is_some()
+                })
                 .map(|one| (one.serial, one.ack.clone()))
                 .collect();
             for (serial, key) in keys {
@@ -130,7 +136,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
 }
 
 /// Whether a note has a line that could be this key's; one that is kept was verified.
-fn is_by(note: &SignedNote, key: &VerifierKey) -> bool {
+pub(super) fn is_by(note: &SignedNote, key: &VerifierKey) -> bool {
     let mut lines = note.signatures().iter();
     lines.any(|line| line.name() == key.name() && line.key_id() == key.key_id())
 }

@@ -149,7 +149,11 @@ impl<T: Transaction> Turn<'_, '_, T> {
         {
             return Ok(false);
         }
-        if accused.signer == Signer::Origin && self.shows_stolen_log_key(accused.member, &proof) {
+        let stolen = match accused.signer {
+            Signer::Origin => self.shows_stolen_log_key(accused.member, &proof),
+            Signer::Tower => self.shows_stolen_ack_key(accused.member, &proof),
+        };
+        if stolen {
             // Whoever saw it before the revocation keeps it; here it shows that the key was stolen (R6).
             return Err(Bad("fork proof under a revoked key"));
         }

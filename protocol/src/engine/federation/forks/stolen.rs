@@ -3,6 +3,7 @@
 
 use super::super::{MemberIx, Turn};
 use super::Statement;
+use super::heard::is_by;
 use crate::cert::{Certificate, key_for_size};
 use crate::checkpoint::Checkpoint;
 use crate::engine::store::Transaction;
@@ -51,6 +52,22 @@ impl<T: Transaction> Turn<'_, '_, T> {
         notes.into_iter().any(|note| {
             let statement = Statement::stored(&note.to_string());
             statement.is_some_and(|one| self.stolen_key(origin, &one).is_some())
+        })
+    }
+
+    /// Whether the two cosignatures of a proof are by an ack key whose revocation acts for that ledger here.
+    pub(super) fn shows_stolen_ack_key(&self, tower: MemberIx, proof: &ForkProof) -> bool {
+        let members = &self.settings.members;
+        let origin = proof.origin().ok();
+        let Some(origin) = origin.and_then(|name| members.by_name(&name)) else {
+            return false;
+        };
+        let revocations = &self.v.revocations;
+        let mut revoked = members.chain(tower).iter();
+        revoked.any(|one| {
+            let notes = [proof.smaller(), proof.larger()];
+            revocations.acts((tower, one.serial), origin)
+                && notes.into_iter().all(|note| is_by(note, &one.ack))
         })
     }
 }
