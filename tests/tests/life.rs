@@ -215,7 +215,10 @@ fn stranger(life: &Life, id: &str) {
     let export = ["ledger", "export", "--format", "tiles", &copy];
     let _ = founders.on(SHOP, &export).expect(0);
     // A tower that came last was not there when the ledger came into the epochs before.
-    let file = founders.beside("late.history").to_string_lossy().into_owned();
+    let file = founders
+        .beside("late.history")
+        .to_string_lossy()
+        .into_owned();
     let late = ["audit", "history", "shop.example/line", "--out", &file];
     let refused = founders.on(5, &late).expect(1);
     assert!(refused.stderr.contains("joined later"), "{refused:?}");

@@ -2,6 +2,7 @@
 //! and kept for ever. May not decide which epochs there are, nor what an activation is worth: see [`super::joints`].
 
 use super::mirror::Mirror;
+use super::revocations::IN_A_REVOCATION;
 use super::{MemberIx, Turn};
 use crate::checkpoint::Checkpoint;
 use crate::engine::store::{Place, StoreError, Table, Transaction};
@@ -118,7 +119,7 @@ pub(super) struct Epochs {
     pub(super) rows: BTreeMap<(MemberIx, u64), JointRow>,
     /// Not written yet. An input that is undone does not undo them.
     pub(super) unwritten: BTreeSet<(MemberIx, u64)>,
-    /// Mirrored ledgers that may activate something below this index, in entries that no digest covers yet.
+    /// Mirrored ledgers that may activate or revoke something below this index, in entries that no digest covers yet.
     hints: BTreeMap<MemberIx, u64>,
     /// Digests with the lines of several epochs whose entries are not held yet: the newest of each ledger.
     pub(super) shown: BTreeMap<MemberIx, SignedNote>,
@@ -273,11 +274,26 @@ impl<T: Transaction> Turn<'_, '_, T> {
             .is_some_and(|((_, epoch), _)| *epoch > self.settings.members.epoch())
     }
 
-    /// Entries of a mirrored ledger came, up to `end`: they are looked at once a digest covers them, if one may be an activation.
-    pub(super) fn hint_at_activation(&mut self, origin: MemberIx, entries: &[u8], end: u64) {
-        if memchr::memmem::find(entries, IN_AN_ENTRY).is_some() {
+    /// Entries of a mirrored ledger came, up to `end`: they are looked at once a digest covers them, if one may be an activation or a
+    /// revocation.
+    pub(super) fn look_later(&mut self, origin: MemberIx, entries: &[u8], end: u64) {
+        let may_be = |part| memchr::memmem::find(entries, part).is_some();
+        if may_be(IN_AN_ENTRY) || may_be(IN_A_REVOCATION) {
             let hint = self.v.epochs.hints.entry(origin).or_default();
             *hint = (*hint).max(end);
+        }
+    }
+
+    /// Whether what a digest covers now of a mirrored ledger may activate or revoke something.
+    pub(super) fn is_hinted(&self, origin: MemberIx) -> bool {
+        self.v.epochs.hints.contains_key(&origin)
+    }
+
+    /// Everything below `end` was looked at.
+    pub(super) fn looked_at(&mut self, origin: MemberIx, end: u64) {
+        let hints = &mut self.v.epochs.hints;
+        if hints.get(&origin).is_some_and(|hint| *hint <= end) {
+            hints.remove(&origin);
         }
     }
 
@@ -289,8 +305,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         place: Place,
         part: std::ops::Range<u64>,
     ) -> Result<(), StoreError> {
-        let hint = self.v.epochs.hints.get(&origin).copied();
-        if part.is_empty() || (hint.is_none() && !self.awaits_activation(origin)) {
+        if part.is_empty() || !(self.is_hinted(origin) || self.awaits_activation(origin)) {
             return Ok(());
         }
         let border = part.start - part.start % TILE_WIDTH;
@@ -303,9 +318,6 @@ impl<T: Transaction> Turn<'_, '_, T> {
                     self.activated(origin, index, &said);
                 }
             }
-        }
-        if hint.is_some_and(|end| end <= part.end) {
-            self.v.epochs.hints.remove(&origin);
         }
         if let Some(note) = self.v.epochs.shown.get(&origin).cloned()
             && let Ok(digest) = Checkpoint::parse(note.text())

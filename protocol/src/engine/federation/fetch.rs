@@ -212,7 +212,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
             .map_err(|_| Bad("malformed bundle"))?;
         proved(&edge, &head, (digest.size, &digest.root))?;
         open.write(self.own.tx)?;
-        self.hint_at_activation(origin, entries, edge.end());
+        self.look_later(origin, entries, edge.end());
         let part = mirror.base.end()..edge.end();
         self.find_entries_in(origin, mirror.place, part)?;
         mirror.base = edge.clone();

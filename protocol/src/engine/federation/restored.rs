@@ -404,7 +404,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
             .map_err(|_| Bad("malformed bundle"))?;
         super::fetch::proved(&edge, head, (tail.size, &tail.root))?;
         open.write(self.own.tx)?;
-        self.hint_at_activation(origin, entries, edge.end());
+        self.look_later(origin, entries, edge.end());
         mirror.end = edge;
         if mirror.end.end() == tail.size {
             mirror.tail = tail.incarnation;

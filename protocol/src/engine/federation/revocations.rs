@@ -308,7 +308,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
         let lacking = self.v.revocations.all.iter();
         let lacking = lacking.filter(|(_, one)| !one.entries.contains_key(&origin));
         let mut lacking: Vec<_> = lacking.map(|(key, one)| (*key, one.note.clone())).collect();
-        if part.is_empty() {
+        if part.is_empty() || (lacking.is_empty() && !self.is_hinted(origin)) {
             return Ok(());
         }
         let border = part.start - part.start % TILE_WIDTH;
@@ -330,6 +330,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
                 }
             }
         }
+        self.looked_at(origin, part.end);
         Ok(())
     }
 
@@ -551,12 +552,12 @@ impl<T: Transaction> Turn<'_, '_, T> {
     }
 }
 
+/// What an entry of that kind has in it.
+pub(super) const IN_A_REVOCATION: &[u8] = b"\"kind\":\"key.revocation\"";
+
 /// The note of a `key.revocation` entry of a node's own; most entries are none, and that is seen from their bytes.
 fn revocation_in(entry: &[u8]) -> Option<String> {
-    const NAME: &[u8] = b"\"kind\":\"key.revocation\"";
-    if !entry.windows(NAME.len()).any(|part| part == NAME) {
-        return None;
-    }
+    memchr::memmem::find(entry, IN_A_REVOCATION)?;
     let leaf = Leaf::parse(entry).ok()?;
     let (None, Content::Body(body)) = (&leaf.scrub, &leaf.content) else {
         return None;

@@ -217,7 +217,7 @@ impl<T: Transaction> Turn<'_, '_, T> {
             open_end::truncate(self.own.tx, mirror.place, first)?;
         }
         open.write(self.own.tx)?;
-        self.hint_at_activation(from, entries, end.end());
+        self.look_later(from, entries, end.end());
         mirror.end = end;
         mirror.tail = incarnation;
         mirror.prepared_by = envelope.to_vec();
