@@ -3,7 +3,7 @@
 
 use crate::clock;
 use crate::exit::{Code, Failure};
-use crate::member::chain;
+use crate::member::{Renewer, chain};
 use crate::store::Store;
 use crate::writer::{Answer, Request, Writer};
 use belfry_keys::NodeKeys;
@@ -37,6 +37,8 @@ pub(super) struct Desk {
     /// `None` after a step that failed: what is durable is not known then.
     ceremony: Option<Ceremony<Remembering>>,
     keys: NodeKeys,
+    /// Where newer keys are, while this node is a member.
+    renewer: Option<Renewer>,
     writer: Writer,
     settings: Settings,
     /// The ledger takes no entries yet.
@@ -76,12 +78,18 @@ impl Desk {
         let mut desk = Self {
             ceremony: None,
             keys,
+            renewer: None,
             writer,
             settings,
             waits: false,
         };
         desk.reopen(chain, watched)?;
         Ok(desk)
+    }
+
+    /// From now on it commits with the keys that are newest then.
+    pub(super) fn renewed_by(&mut self, renewer: Renewer) {
+        self.renewer = Some(renewer);
     }
 
     /// Reads back what is durable: after a step that failed, or where another epoch is in force.
@@ -259,9 +267,11 @@ impl Desk {
     /// `None` if the identity key is not here.
     fn sign(&self, statement: &Statement, signer: Signer) -> Result<Option<Vote>, Failure> {
         let text = statement.to_string();
-        let (key, certificate) = match signer {
-            Signer::Identity => (self.keys.identity_key(), None),
-            Signer::Envelope => (
+        let newest = self.renewer.as_ref().and_then(Renewer::envelope);
+        let (key, certificate) = match (signer, &newest) {
+            (Signer::Identity, _) => (self.keys.identity_key(), None),
+            (Signer::Envelope, Some((key, certificate))) => (Some(key), Some(certificate.clone())),
+            (Signer::Envelope, None) => (
                 Some(self.keys.envelope_key()),
                 Some(self.keys.certificate().clone()),
             ),

@@ -84,12 +84,13 @@ pub fn amend(node: &Node, link: &Link, keys: NodeKeys) -> Result<Option<Amending
     let watched = member::is_watched(&federation, &me.name);
     let exchange = Exchange::beside(net, manifest.lineage);
     let in_force = epochs.links.len();
-    let desk = Desk::open(
+    let mut desk = Desk::open(
         keys,
         node.writer().clone(),
         manifest.lineage,
         (Some(epochs.chain), watched),
     )?;
+    desk.renewed_by(node.renewer().clone());
     let mut links = epochs.links;
     links.extend(desk.links(in_force as u64)?);
     let way = link.ceremony();

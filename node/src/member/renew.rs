@@ -8,7 +8,7 @@ use crate::writer::{Standing, Writer};
 use belfry_keys::{KeyError, NodeKeys, RotateOptions};
 use belfry_protocol::cert::{LogVerifiers, Reason, Scope};
 use belfry_protocol::engine::keys::{OVERLAP_SECONDS, OwnKeys, Serial};
-use belfry_protocol::note::SignedNote;
+use belfry_protocol::note::{SignedNote, SigningKey};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -95,6 +95,14 @@ impl Renewer {
     /// Keeps the unlocked keys, for when the engine asks and no operator is there.
     pub fn hold(&self, keys: NodeKeys) {
         *locked(&self.keys) = Some(keys);
+    }
+
+    /// What signs this node's statements now, and its certificate; `None` while nobody unlocked the keys.
+    #[must_use]
+    pub fn envelope(&self) -> Option<(SigningKey, SignedNote)> {
+        let keys = locked(&self.keys);
+        let keys = keys.as_ref()?;
+        Some((keys.envelope_key().clone(), keys.certificate().clone()))
     }
 
     /// After a restore, with the outcome in the log; waits for nothing.
