@@ -1,7 +1,7 @@
 //! `/belfry/found/1` between the nodes of a draft: what is new is pushed at once, and every second what each has is compared.
 //! Everything that travels speaks for itself. May not judge a document.
 
-use super::way::OWN_REQUESTS;
+use crate::member::OWN_REQUESTS;
 use crate::net::{Multiaddr, NetCommand, NetHandle, PeerId, Protocol};
 use belfry_protocol::genesis::ceremony::Document;
 use belfry_protocol::genesis::chain::Link;

@@ -14,7 +14,7 @@
 //! | `talk` | what the others say, and what they are answered |
 //! | `wishes` | what operators asked, done |
 //! | `task` | the thread between them |
-//! | `member`, `way` | the same at a member, over the network of its engine |
+//! | `member` | the same at a member, over the network of its engine |
 //! | `epochs` | what became active, and when it takes effect |
 //! | `view` | how things stand, as JSON |
 
@@ -29,11 +29,9 @@ mod member;
 mod talk;
 mod task;
 mod view;
-mod way;
 mod wishes;
 
 pub use amendment::AmendPlan;
 pub use clerk::{Ask, Wish};
 pub use member::{Amending, amend};
 pub use task::{Founding, Table, start};
-pub(crate) use way::Way;

@@ -6,11 +6,13 @@ mod human;
 use super::args::StatusArgs;
 use super::context::Context;
 use super::control::Control;
+use crate::clock;
 use crate::exit::Failure;
 use crate::key_state::KeyState;
 use crate::member::{Bans, Told, Traffic};
 use belfry_protocol::engine::federation;
 use belfry_protocol::engine::ledger::FORKED;
+use belfry_protocol::manifest::Validity;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -73,6 +75,15 @@ pub(crate) fn describe(
     })
 }
 
+/// How long the manifest in force is good for.
+fn manifest(status: &federation::Status) -> Value {
+    let (resign, expires) = (status.resign_from_seconds, status.expires_seconds);
+    let validity = Validity::at(resign, expires, clock::now().wall_seconds());
+    json!({
+        "state": validity.word(), "resign_from": clock::shown_seconds(resign), "expires": clock::shown_seconds(expires),
+    })
+}
+
 /// Adds what a member of a federation shows.
 pub(crate) fn describe_member(shown: &mut Value, status: &federation::Status) {
     let peers: Vec<Value> = status
@@ -98,6 +109,7 @@ pub(crate) fn describe_member(shown: &mut Value, status: &federation::Status) {
         fields.insert("acked_size".to_owned(), json!(status.acked));
         fields.insert("incarnation".to_owned(), json!(status.incarnation));
         fields.insert("epoch".to_owned(), json!(status.epoch));
+        fields.insert("manifest".to_owned(), manifest(status));
         fields.insert("judged_by_epoch".to_owned(), json!(status.judged_by));
         fields.insert("peers".to_owned(), json!(peers));
         fields.insert("mirrors".to_owned(), json!(mirrors));

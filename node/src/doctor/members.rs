@@ -21,6 +21,7 @@ pub(super) fn checks(patient: &Patient<'_>) -> Vec<Check> {
         Some(running) => {
             let mut checks: Vec<Check> = others.flat_map(|other| asked(running, other)).collect();
             checks.extend(quorum(running));
+            checks.extend(manifest(running));
             checks.push(own_clock(running));
             checks
         }
@@ -198,6 +199,19 @@ fn quorum(running: &Running) -> Option<Check> {
         false => Check::pass(NAME, seen),
         true => Check::fail(NAME, seen)
             .remedy("entries are taken and not signed meanwhile: bring towers back, or lift bans"),
+    })
+}
+
+/// How long the manifest is good for.
+fn manifest(running: &Running) -> Option<Check> {
+    const NAME: &str = "members.manifest";
+    let status = &running.status;
+    let ends = format!("it ends {}", text(status, "/manifest/expires")?);
+    let remedy = "draft the next epoch with `belfry genesis amend`, and have it signed";
+    Some(match text(status, "/manifest/state")? {
+        "valid" => Check::pass(NAME, ends),
+        "expired" => Check::fail(NAME, ends).remedy(remedy),
+        _ => Check::warn(NAME, ends).remedy(remedy),
     })
 }
 

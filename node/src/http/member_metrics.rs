@@ -45,6 +45,7 @@ pub(super) struct MemberMetrics {
     acked: Gauge,
     towers_connected: Gauge,
     epoch: Gauge,
+    manifest_expires: Gauge,
     judged_by: Gauge,
     towers_needed: Gauge,
     held: Family<Origin, Gauge>,
@@ -77,6 +78,11 @@ impl MemberMetrics {
             "epoch",
             "The newest epoch of the federation in force at this node",
             &new.epoch,
+        );
+        gauge(
+            "manifest_expires_seconds",
+            "When the manifest in force ends, in seconds since 1970",
+            &new.manifest_expires,
         );
         gauge(
             "ledger_epoch",
@@ -155,6 +161,7 @@ impl MemberMetrics {
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.acked.set(gauge(status.acked));
         self.epoch.set(gauge(status.epoch));
+        self.manifest_expires.set(gauge(status.expires_seconds));
         self.judged_by.set(status.judged_by.map_or(-1, gauge));
         self.towers_connected.set(status.towers_connected.into());
         let needed = status.quorum.as_ref().map_or(0, |quorum| quorum.needed);

@@ -8,7 +8,7 @@ use super::repeats::Repeats;
 use super::roster::Roster;
 use super::serving;
 use super::verify::{PoolCounts, Snapshot};
-use crate::ceremony::Way;
+use super::way::Way;
 use crate::drive::Beside;
 use crate::exit::Failure;
 use crate::net::{
@@ -141,6 +141,7 @@ impl Link {
     }
 
     /// The way to the ceremony beside the engine.
+    #[cfg(feature = "http")]
     pub(crate) fn ceremony(&self) -> Arc<Way> {
         Arc::clone(&self.ceremony)
     }

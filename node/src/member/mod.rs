@@ -34,6 +34,8 @@ pub(crate) mod testing;
 mod verify;
 #[cfg(feature = "net")]
 mod watch;
+#[cfg(feature = "net")]
+mod way;
 
 pub use chain::Epochs;
 pub use keys::own_keys;
@@ -51,6 +53,8 @@ pub use self::{
 
 #[cfg(feature = "net")]
 pub(crate) use alarms::Alarms;
+#[cfg(feature = "http")]
+pub(crate) use way::{OWN_REQUESTS, Way};
 
 use crate::disk::Disk;
 use crate::exit::{Code, Failure};

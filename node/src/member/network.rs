@@ -120,7 +120,7 @@ pub fn connect_over(
         unsent: Arc::default(),
         bans,
         lobby: Arc::new(lobby),
-        ceremony: link.ceremony(),
+        ceremony: Arc::clone(&link.ceremony),
         roster: Arc::new(Roster::of(
             federation.manifest().members.iter(),
             net.local_peer(),

@@ -143,6 +143,8 @@ pub(crate) fn status(phase: &str) -> Status {
         appends: true,
         acked: 0,
         epoch: 0,
+        resign_from_seconds: u64::MAX,
+        expires_seconds: u64::MAX,
         judged_by: None,
         incarnation: 1,
         peers: Vec::new(),

@@ -1,10 +1,12 @@
 //! Says in the log what an operator waits for: a quorum that is lost or there again, a node that may sign, a tower that
 //! caught up. Looks at the engine every few seconds and decides nothing.
 
+use crate::clock;
 use crate::net::NetHandle;
 use crate::writer::Writer;
 use belfry_protocol::clock::Verdict;
 use belfry_protocol::engine::federation::Status;
+use belfry_protocol::manifest::Validity;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
@@ -15,13 +17,37 @@ const LOOK: Duration = Duration::from_secs(3);
 /// What is worth a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Change {
-    QuorumLost { connected: u32, needed: u32 },
-    QuorumThere { connected: u32, needed: u32 },
-    Phase { from: String, to: String },
-    TowerLacks { tower: String, why: &'static str },
-    TowerCaughtUp { tower: String, held: u64 },
-    CaughtUp { origin: String, held: u64 },
-    ClockMended { verdict: Verdict },
+    QuorumLost {
+        connected: u32,
+        needed: u32,
+    },
+    QuorumThere {
+        connected: u32,
+        needed: u32,
+    },
+    Phase {
+        from: String,
+        to: String,
+    },
+    TowerLacks {
+        tower: String,
+        why: &'static str,
+    },
+    TowerCaughtUp {
+        tower: String,
+        held: u64,
+    },
+    CaughtUp {
+        origin: String,
+        held: u64,
+    },
+    ClockMended {
+        verdict: Verdict,
+    },
+    Manifest {
+        validity: Validity,
+        expires_seconds: u64,
+    },
 }
 
 /// What was so at the last look.
@@ -36,11 +62,21 @@ struct Last {
     /// Whether the end of a wrong clock was not said yet, and how often the clock had been proven wrong.
     clock_violated: bool,
     violations: u64,
+    manifest: Option<Validity>,
 }
 
 impl Last {
-    fn look(&mut self, status: &Status) -> Vec<Change> {
+    fn look(&mut self, status: &Status, now_seconds: u64) -> Vec<Change> {
         let mut changes = Vec::new();
+        let (resign, expires_seconds) = (status.resign_from_seconds, status.expires_seconds);
+        let validity = Validity::at(resign, expires_seconds, now_seconds);
+        let before = self.manifest.replace(validity).unwrap_or(Validity::Valid);
+        if before != validity {
+            changes.push(Change::Manifest {
+                validity,
+                expires_seconds,
+            });
+        }
         if let Some(quorum) = &status.quorum {
             let (connected, needed) = (status.towers_connected, quorum.needed);
             let there = connected >= needed;
@@ -111,7 +147,10 @@ pub(super) async fn watch(net: NetHandle, writer: Writer) {
             _ = look.tick() => {}
         }
         match writer.status_soon().await {
-            Some(status) => last.look(&status).into_iter().for_each(say),
+            Some(status) => {
+                let changes = last.look(&status, clock::now().wall_seconds());
+                changes.into_iter().for_each(say);
+            }
             None if writer.is_running() => {}
             None => return,
         }
@@ -147,6 +186,25 @@ fn say(change: Change) {
         Change::CaughtUp { origin, held } => {
             tracing::info!(origin, held, "caught up with a ledger");
         }
+        Change::Manifest {
+            validity,
+            expires_seconds,
+        } => {
+            let ends = clock::shown_seconds(expires_seconds);
+            match validity {
+                Validity::Valid => {
+                    tracing::info!(ends, "a manifest is in force that is good for long")
+                }
+                Validity::Resign => tracing::warn!(
+                    ends,
+                    "the manifest ends soon: draft the next epoch with `belfry genesis amend`, and have it signed"
+                ),
+                Validity::Expired => tracing::error!(
+                    ends,
+                    "the manifest has expired: acks go on, and whoever verifies is told; draft the next epoch with `belfry genesis amend`"
+                ),
+            }
+        }
         Change::ClockMended { verdict } => tracing::info!(
             verdict = verdict.name(),
             "the clock of this node is not proven wrong any more: it acknowledges again"
@@ -160,6 +218,8 @@ mod tests {
     use super::*;
     use belfry_protocol::engine::federation::io::{MirrorStatus, PeerStatus};
     use belfry_protocol::manifest::Quorum;
+
+    const NOW: u64 = 1_795_168_800;
 
     fn tower(refused: Option<&'static str>) -> PeerStatus {
         PeerStatus {
@@ -182,17 +242,17 @@ mod tests {
             from: from.to_owned(),
             to: to.to_owned(),
         };
-        assert_eq!(last.look(&now), [phase("", "recovering")], "a start");
+        assert_eq!(last.look(&now, NOW), [phase("", "recovering")], "a start");
         now.towers_connected = 2;
         now.phase = "active".to_owned();
         now.peers = vec![tower(Some("it lacks earlier entries"))];
-        let changes = last.look(&now);
+        let changes = last.look(&now, NOW);
         assert_eq!(changes.len(), 3, "{changes:?}");
         assert_eq!(changes[1], phase("recovering", "active"));
-        assert_eq!(last.look(&now), []);
+        assert_eq!(last.look(&now, NOW), []);
         now.towers_connected = 1;
         now.peers = vec![tower(None)];
-        let changes = last.look(&now);
+        let changes = last.look(&now, NOW);
         assert!(
             matches!(
                 changes[..],
@@ -212,19 +272,19 @@ mod tests {
     fn the_end_of_a_wrong_clock_is_said_once() {
         let mut last = Last::default();
         let mut now = status("tower");
-        assert_eq!(last.look(&now).len(), 1, "the phase");
+        assert_eq!(last.look(&now, NOW).len(), 1, "the phase");
         now.clock.verdict = Verdict::Violated;
         now.clock.violations = 1;
-        assert_eq!(last.look(&now), []);
+        assert_eq!(last.look(&now, NOW), []);
         now.clock.verdict = Verdict::Undetermined;
-        assert_eq!(last.look(&now), [], "acks still wait");
+        assert_eq!(last.look(&now, NOW), [], "acks still wait");
         now.clock.may_ack = true;
         let verdict = Verdict::Undetermined;
-        assert_eq!(last.look(&now), [Change::ClockMended { verdict }]);
-        assert_eq!(last.look(&now), []);
+        assert_eq!(last.look(&now, NOW), [Change::ClockMended { verdict }]);
+        assert_eq!(last.look(&now, NOW), []);
         now.clock.violations = 2;
         assert_eq!(
-            last.look(&now),
+            last.look(&now, NOW),
             [Change::ClockMended { verdict }],
             "between two looks"
         );
@@ -243,11 +303,38 @@ mod tests {
             acked: 0,
             state: "ok",
         }];
-        assert_eq!(last.look(&now).len(), 1, "the phase");
+        assert_eq!(last.look(&now, NOW).len(), 1, "the phase");
         now.restoring.clear();
-        assert_eq!(last.look(&now), []);
+        assert_eq!(last.look(&now, NOW), []);
         now.mirrors[0].held = 9;
         now.phase = "tower".to_owned();
-        assert_eq!(last.look(&now).len(), 2);
+        assert_eq!(last.look(&now, NOW).len(), 2);
+    }
+
+    #[test]
+    fn a_manifest_that_ends_is_told_in_time_and_once() {
+        let mut last = Last::default();
+        let mut now = status("tower");
+        (now.resign_from_seconds, now.expires_seconds) = (NOW + 10, NOW + 20);
+        assert_eq!(last.look(&now, NOW).len(), 1, "the phase");
+        for (seconds, told) in [(9, None), (10, Some(Validity::Resign)), (11, None)] {
+            let told = told.map(|validity| Change::Manifest {
+                validity,
+                expires_seconds: NOW + 20,
+            });
+            let told: Vec<Change> = told.into_iter().collect();
+            assert_eq!(last.look(&now, NOW + seconds), told, "{seconds}");
+        }
+        let ended = last.look(&now, NOW + 20);
+        assert!(
+            matches!(
+                ended[..],
+                [Change::Manifest {
+                    validity: Validity::Expired,
+                    ..
+                }]
+            ),
+            "{ended:?}"
+        );
     }
 }

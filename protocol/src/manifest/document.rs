@@ -66,6 +66,41 @@ pub struct Manifest {
     pub recovery_keys: Vec<Hash>,
 }
 
+/// What the time of day says of a manifest. Nothing stops when one expires, because safety hangs on no clock; people must see to it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Validity {
+    /// Before its `resign_from_seconds`.
+    Valid,
+    /// The members should sign the next epoch now.
+    Resign,
+    /// It ended.
+    Expired,
+}
+
+impl Validity {
+    /// Of a manifest with these two times, at `now_seconds` since 1970.
+    #[must_use]
+    pub fn at(resign_from_seconds: u64, expires_seconds: u64, now_seconds: u64) -> Self {
+        if now_seconds >= expires_seconds {
+            Self::Expired
+        } else if now_seconds >= resign_from_seconds {
+            Self::Resign
+        } else {
+            Self::Valid
+        }
+    }
+
+    /// The word on a screen.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Valid => "valid",
+            Self::Resign => "sign again",
+            Self::Expired => "expired",
+        }
+    }
+}
+
 /// Numbers that all members must share.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {

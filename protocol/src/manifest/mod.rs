@@ -19,7 +19,7 @@ pub use diff::{Change, Field};
 pub use document::{
     DEFAULT_RESIGN_LEAD_SECONDS, DEFAULT_VALIDITY_SECONDS, Limits, MANIFEST_FORMAT,
     MAX_FEDERATION_NAME_BYTES, MAX_MANIFEST_BYTES, MAX_MEMBERS, MAX_RECOVERY_KEYS, Manifest,
-    Version,
+    Validity, Version,
 };
 pub use error::ManifestError;
 pub use federation::Federation;

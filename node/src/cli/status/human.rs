@@ -44,6 +44,20 @@ fn epoch(value: &Value) -> String {
     }
 }
 
+/// What is to be done about a manifest that ends soon.
+fn manifest(value: &Value) -> String {
+    let text = |key: &str| value.pointer(key).and_then(Value::as_str);
+    match (text("/manifest/state"), text("/manifest/expires")) {
+        (Some("sign again"), Some(end)) => format!(
+            "\nmanifest  ends {end}: draft the next epoch now with `belfry genesis amend`, and have it signed"
+        ),
+        (Some("expired"), Some(end)) => format!(
+            "\nmanifest  EXPIRED {end}: acks go on, and whoever verifies is told; draft the next epoch with `belfry genesis amend`"
+        ),
+        _ => String::new(),
+    }
+}
+
 /// A list of names as people read it.
 fn names(value: &Value, key: &str) -> String {
     let list = value.get(key).and_then(Value::as_array);
@@ -227,7 +241,7 @@ pub(super) fn text(value: &Value) -> String {
             list => format!("\nasking    acks nothing before {list} told what they saw"),
         },
     };
-    let quorum = quorum(value) + &epoch(value);
+    let quorum = quorum(value) + &epoch(value) + &manifest(value);
     let end = match value.get("successor").and_then(Value::as_str) {
         Some(successor) if !text("phase").starts_with("retired") || text("mode") != "member" => {
             format!("\nretired   its successor is {successor}")

@@ -440,6 +440,10 @@ pub struct Status {
     pub acked: u64,
     /// The newest epoch in force here (R14).
     pub epoch: u64,
+    /// From when its members should sign the next one, in seconds since 1970.
+    pub resign_from_seconds: u64,
+    /// When its manifest ends, in seconds since 1970.
+    pub expires_seconds: u64,
     /// The epoch whose towers judge this node's ledger: an older one while it is on its way into the newest. `None` if none do.
     pub judged_by: Option<u64>,
     /// Number of this start, as raised by recovery.

@@ -121,6 +121,8 @@ impl Engine {
             successor,
             acked: v.acked,
             epoch: members.epoch(),
+            resign_from_seconds: members.federation().manifest().resign_from_seconds,
+            expires_seconds: members.federation().manifest().expires_seconds,
             judged_by: members
                 .judges_of(self.settings.me)
                 .next()

@@ -23,16 +23,19 @@ fn locked<T>(cell: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Way {
     /// A ceremony listens from now on.
+    #[cfg(feature = "http")]
     pub(crate) fn open(&self, events: mpsc::Sender<NetEvent>) {
         *locked(&self.events) = Some(events);
     }
 
     /// It ends.
+    #[cfg(feature = "http")]
     pub(crate) fn close(&self) {
         *locked(&self.events) = None;
     }
 
     /// Who is connected, strangers too.
+    #[cfg(feature = "http")]
     pub(crate) fn up(&self) -> BTreeSet<PeerId> {
         locked(&self.up).clone()
     }
