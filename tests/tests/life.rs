@@ -274,8 +274,10 @@ fn stranger(life: &Life, id: &str) {
 }
 
 fn key(founders: &Founders) -> String {
-    let file = founders.beside("log.vkey").to_string_lossy().into_owned();
-    let args = ["key", "export", "--every-serial", "--out", &file];
-    let _ = founders.on(SHOP, &args).expect(0);
-    file
+    let file = founders.beside("log.vkey");
+    let keys = founders
+        .on(SHOP, &["key", "export", "--every-serial"])
+        .expect(0);
+    fs::write(&file, keys.stdout).unwrap();
+    file.to_string_lossy().into_owned()
 }

@@ -7,8 +7,7 @@ use crate::member::{Renewer, chain};
 use crate::store::Store;
 use crate::writer::{Answer, Request, Writer};
 use belfry_keys::NodeKeys;
-use belfry_protocol::engine::federation::epochs::JointRow;
-use belfry_protocol::engine::store::{StoreError, Table, Transaction};
+use belfry_protocol::engine::store::{StoreError, Transaction};
 use belfry_protocol::entry::json::Json;
 use belfry_protocol::genesis::ceremony::{
     Ceremony, Document, Free, Input, Promise, Refused, Settings, Signer, VoteRecord,
@@ -41,8 +40,6 @@ pub(super) struct Desk {
     renewer: Option<Renewer>,
     writer: Writer,
     settings: Settings,
-    /// The ledger takes no entries yet.
-    waits: bool,
 }
 
 /// The epoch that a `genesis.active` entry is about.
@@ -81,7 +78,6 @@ impl Desk {
             renewer: None,
             writer,
             settings,
-            waits: false,
         };
         desk.reopen(chain, watched)?;
         Ok(desk)
@@ -105,11 +101,6 @@ impl Desk {
         let loaded: Result<_, StoreError> = self.writer.between(load).map_err(|e| stopped(&e))?;
         self.ceremony = Some(loaded.map_err(|error| stopped(&error))?);
         Ok(())
-    }
-
-    /// While the ledger takes no entries, none is asked for.
-    pub(super) fn wait(&mut self, waits: bool) {
-        self.waits = waits;
     }
 
     /// Whether towers hold this node's ledger.
@@ -218,10 +209,13 @@ impl Desk {
                     None
                 }
             },
-            // It goes into the ledger when the epoch takes effect: from there on both epochs' towers are needed.
-            Promise::Append { kind, .. } if kind == "genesis.active" && self.is_early() => None,
-            // The record that it is owed stays.
-            Promise::Append { kind, .. } if self.waits && kind == "genesis.active" => None,
+            // A member's engine tells of it once it is in force: from there on both epochs' towers are needed.
+            Promise::Append { kind, body, .. }
+                if kind == "genesis.active" && self.renewer.is_some() =>
+            {
+                let epoch = epoch_of(&body).ok_or_else(|| stopped(&"no epoch"))?;
+                Some(Input::ActiveAppended { epoch })
+            }
             Promise::Append { vote, kind, body } => {
                 let index = self.append(kind, &body)?;
                 match vote {
@@ -242,26 +236,6 @@ impl Desk {
                 None
             }
         })
-    }
-
-    /// Whether the newest epoch is to take effect later.
-    fn is_early(&self) -> bool {
-        let newest = self.ceremony.as_ref().and_then(Ceremony::chain);
-        let effective = newest.and_then(|chain| chain.manifest().effective_seconds);
-        effective.is_some_and(|at| at > now_seconds())
-    }
-
-    /// Tells the ledger of an epoch that was to take effect later, unless the engine knows the entry already.
-    pub(super) fn tell_active(&mut self, name: &str, body: &str) -> Result<(), Failure> {
-        let damaged = || stopped(&"no epoch");
-        let epoch = epoch_of(body).ok_or_else(damaged)?;
-        let key = JointRow::key(name, epoch);
-        let read = move |store: &mut Store| store.begin_reading()?.row(Table::Joints, &key);
-        let row: Result<_, StoreError> = self.writer.between(read).map_err(|e| stopped(&e))?;
-        if row.map_err(|error| stopped(&error))?.is_none() {
-            self.append("genesis.active", body)?;
-        }
-        self.take(vec![Input::ActiveAppended { epoch }]).map(drop)
     }
 
     /// `None` if the identity key is not here.

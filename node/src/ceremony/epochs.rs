@@ -4,7 +4,6 @@
 use super::task::{Task, now_seconds};
 use crate::exit::{Code, Failure};
 use crate::member::{self, chain};
-use belfry_protocol::genesis::ceremony::active_body;
 use belfry_protocol::genesis::chain::Link;
 use belfry_protocol::genesis::{Pinned, Remembering, Ticket, Verifier, chain as verified};
 use belfry_protocol::manifest::{Federation, Manifest};
@@ -30,7 +29,8 @@ impl Task {
     pub(super) fn is_shown(&self, ticket: &Ticket) -> bool {
         let through = |pinned: Pinned| {
             let mut links = self.links.iter();
-            links.any(|link| link.manifest().hash() == pinned.manifest)
+            self.federation_id() == Some(pinned.federation)
+                && links.any(|link| link.manifest().hash() == pinned.manifest)
         };
         ticket.pinned.is_none_or(through)
     }
@@ -150,7 +150,6 @@ impl Task {
                 "this node is no member any more: the others go on without it, and its ledger stays readable"
             ),
         }
-        self.tell_delayed(&newest)?;
         let told = self.member.as_ref().map(|beside| {
             let amended = beside.writer.amend(federation);
             amended.map_err(|error| damaged(&error))
@@ -162,31 +161,6 @@ impl Task {
             );
         }
         Ok(())
-    }
-
-    /// The ledger tells of an epoch that was to take effect later when it does. One that was not waited for is told by the vote.
-    fn tell_delayed(&mut self, manifest: &Manifest) -> Result<(), Failure> {
-        match manifest.effective_seconds {
-            Some(_) if !self.recovering => self.tell_active(manifest),
-            _ => Ok(()),
-        }
-    }
-
-    fn tell_active(&mut self, manifest: &Manifest) -> Result<(), Failure> {
-        let Some(id) = self.federation_id() else {
-            return Ok(());
-        };
-        let body = active_body(&id, manifest.epoch, &manifest.hash());
-        self.desk.tell_active(&self.me.name, &body)
-    }
-
-    /// After a start: a crash may have come between, or epochs were walked while the ledger took no entries. The first epoch that
-    /// lists this node needs none.
-    pub(super) fn tell_all_active(&mut self) -> Result<(), Failure> {
-        let in_force = self.links.iter().take(self.in_force).map(Link::manifest);
-        let mine = in_force.skip_while(|manifest| !self.lists_me(manifest));
-        let later: Vec<Manifest> = mine.skip(1).cloned().collect();
-        later.iter().try_for_each(|one| self.tell_active(one))
     }
 
     /// Loads the votes again: another epoch is in force, or a step failed.

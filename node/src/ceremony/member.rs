@@ -100,6 +100,7 @@ pub fn amend(node: &Node, link: &Link, keys: NodeKeys) -> Result<Option<Amending
     let task = Task {
         card: None,
         welcome: Ok(None),
+        turned_away: None,
         layout: node.layout.clone(),
         disk,
         exchange,
@@ -194,7 +195,10 @@ impl Task {
             };
             if let Err(error) = done {
                 tracing::warn!(%error, "a step of the vote on amendments failed; it is read back from the store");
-                (begun, again_at) = (false, Instant::now() + AGAIN);
+                // Asked again and again meanwhile it is not put off.
+                if std::mem::take(&mut begun) {
+                    again_at = Instant::now() + AGAIN;
+                }
             }
         }
     }
@@ -202,10 +206,14 @@ impl Task {
     /// The first step of a start, and the first after one that failed.
     fn begin_beside(&mut self) -> Result<(), Failure> {
         self.exchange.set_links(&self.links);
-        self.desk.wait(self.recovering);
+        // What a step that failed had made active is in the store.
+        let more = self.desk.links(self.links.len() as u64)?;
+        self.activated(more);
         self.reopen()?;
+        // First: whatever else has to wait, the engine may need them to go on.
+        self.look_at_epochs()?;
         if self.recovering {
-            return self.look_at_epochs();
+            return Ok(());
         }
         self.take(vec![Input::Resume])?;
         let status = self.desk.ceremony()?.status(task::now_seconds());
@@ -218,7 +226,6 @@ impl Task {
             );
             self.take(vec![Input::Rebuilt(votes)])?;
         }
-        self.tell_all_active()?;
         self.look_at_epochs()
     }
 

@@ -113,7 +113,12 @@ impl Task {
         });
         match admitted {
             Err((reason, text)) => {
-                tracing::warn!(%peer, reason = text, "somebody wanted to join and was refused");
+                // It asks again every second.
+                let same = self.turned_away.as_ref() == Some(&(*peer, text.clone()));
+                if !same {
+                    tracing::warn!(%peer, reason = text, "somebody wanted to join and was refused");
+                    self.turned_away = Some((*peer, text.clone()));
+                }
                 Ok(FoundAnswer::Refused { reason, text })
             }
             Ok((name, changed)) => {

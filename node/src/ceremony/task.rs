@@ -132,6 +132,7 @@ pub fn start(node: &Node, keys: NodeKeys, draft: Draft) -> Result<Founding, Fail
         exchange: Exchange::new(net.clone(), lineage),
         card: None,
         welcome: Ok(None),
+        turned_away: None,
         layout: node.layout.clone(),
         disk: node.disk(),
         desk,
@@ -174,6 +175,8 @@ pub(super) struct Task {
     pub(super) card: Option<String>,
     /// What whoever invited this node said to its card last.
     pub(super) welcome: Result<Option<String>, String>,
+    /// Who was turned away last, and why: it is said once.
+    pub(super) turned_away: Option<(net::PeerId, String)>,
     /// What made each epoch active that this node knows, from epoch 0 on.
     pub(super) links: Vec<Link>,
     /// So many of them are in force.

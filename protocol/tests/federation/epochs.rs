@@ -12,6 +12,16 @@ use belfry_protocol::entry::json::Json;
 use belfry_protocol::genesis::ceremony::active_body;
 use belfry_protocol::manifest::{Federation, Manifest, smallest_amendment};
 
+impl Node {
+    pub(crate) fn new(epochs: usize) -> Self {
+        Self {
+            from_sizes: vec![0],
+            epochs,
+            ..Self::default()
+        }
+    }
+}
+
 impl World {
     /// The next epoch, with what `change` does to the members.
     fn next_epoch(&mut self, k: u32, change: impl FnOnce(&mut Manifest)) {

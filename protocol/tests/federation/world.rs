@@ -57,16 +57,6 @@ pub(crate) struct Node {
     pub(crate) epochs: usize,
 }
 
-impl Node {
-    pub(crate) fn new(epochs: usize) -> Self {
-        Self {
-            from_sizes: vec![0],
-            epochs,
-            ..Self::default()
-        }
-    }
-}
-
 pub(crate) fn wall(now_us: u64) -> TimeUs {
     let micros = i64::try_from(START * 1_000_000 + now_us).unwrap();
     TimeUs::from_micros(micros).unwrap()
@@ -314,7 +304,6 @@ impl World {
         self.step(at, vec![Input::Ledger(input)]);
     }
 
-    /// Lets time pass, with a tick every 50 ms.
     /// When what is on its way arrives.
     pub(crate) fn on_its_way_us(&self) -> Vec<u64> {
         self.queue.keys().map(|(at_us, _)| *at_us).collect()

@@ -14,6 +14,12 @@ pub(in crate::cli) fn run(context: &Context, args: &InviteArgs) -> Result<(), Fa
         return list(context);
     }
     if let Some(id) = &args.revoke {
+        if context.global.dry_run {
+            let text = format!("would take ticket {id} back");
+            return context
+                .out
+                .result(&text, &json!({ "dry_run": true, "id": id }));
+        }
         let value = ask(context, &Wish::Revoke { id: id.clone() })?;
         let text = format!("ticket {} admits nobody any more", text(&value, "revoked"));
         return context.out.result(&text, &value);

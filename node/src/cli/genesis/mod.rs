@@ -309,6 +309,15 @@ fn withdraw(context: &Context, args: &WhichArgs) -> Result<(), Failure> {
 fn import(context: &Context, args: &ImportArgs) -> Result<(), Failure> {
     let file = offline::read(&args.file)?;
     let is_record = file.contains(belfry_protocol::genesis::ceremony::record::RECORD_FORMAT);
+    if context.global.dry_run {
+        let what = match is_record {
+            true => "would take the votes of the other directory; they would bind here",
+            false => "would take this node's vote",
+        };
+        return context
+            .out
+            .result(what, &json!({ "dry_run": true, "file": args.file }));
+    }
     if is_record {
         let value = ask(context, &Wish::ImportRecord { record: file })?;
         let text = "took the votes of the other directory; they bind here";

@@ -130,6 +130,8 @@ impl<T: Transaction> Turn<'_, '_, T> {
         let before = self.forwarded()?;
         let from = before.map_or(from, |(before, _)| before.min(from));
         self.nonce_floor_is_due()?;
+        // Votes of the time in between are in the ledger, and not among those that bind here (R14).
+        self.own.tx.put_record(Record::VotesMissing, b"1")?;
         let record = [from.to_be_bytes(), to.to_be_bytes()].concat();
         self.own.tx.put_record(Record::Forwarded, &record)
     }

@@ -218,15 +218,23 @@ impl<T: Transaction> Turn<'_, '_, T> {
         }
     }
 
-    /// The own ledger comes into every epoch that is in force: if whoever votes did not say so in it, or could not, it is said here.
+    /// The own ledger tells of every epoch that comes into force, in order; where towers watch it, that is how it comes into them.
     pub(super) fn note_activations(&mut self) -> Result<(), StoreError> {
         let (me, members) = (self.settings.me, &self.settings.members);
         if members.epoch() == 0 || !self.may_append() || self.own.is_retired() {
             return Ok(());
         }
         let id = members.federation().id();
-        let owed = members.judges_of(me).skip(1).map(|judge| judge.epoch());
-        let owed = owed.filter(|epoch| self.activation(me, *epoch).is_none());
+        let owed: Vec<u64> = match self.v.factory.is_watched() {
+            true => {
+                let judges = members.judges_of(me).skip(1);
+                judges.map(|judge| judge.epoch()).collect()
+            }
+            false => members.epochs_of(me).skip(1).collect(),
+        };
+        let owed = owed
+            .into_iter()
+            .filter(|epoch| self.activation(me, *epoch).is_none());
         let owed: Vec<(u64, Hash)> = owed
             .filter_map(|epoch| Some((epoch, members.manifest_of(epoch)?)))
             .collect();

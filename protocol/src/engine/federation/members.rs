@@ -262,6 +262,13 @@ impl Members {
         judges.peek().is_some() && judges.all(says)
     }
 
+    /// The epochs that are known and list a member, oldest first.
+    pub(super) fn epochs_of(&self, member: MemberIx) -> impl Iterator<Item = u64> + '_ {
+        let councils = self.councils.iter();
+        let councils = councils.filter(move |one| one.has(member));
+        councils.map(|one| one.epoch)
+    }
+
     /// Whether this is a tower in any of the epochs that are known.
     pub(super) fn was_tower(&self, member: MemberIx) -> bool {
         self.councils.iter().any(|one| one.is_tower(member))
