@@ -32,7 +32,7 @@ impl Engine {
         let now = v.clock.last()?;
         let now_us = now.mono_us;
         let says = v.say_hello || v.hello_again || v.certificates_owed;
-        let starts = v.steps == 0 || v.failed || says;
+        let starts = v.steps == 0 || v.reload || v.failed || says || v.epochs.telling.goes_on();
         if starts || !v.factory.rests() || !v.tower_rests(settings) || !v.forks.rest() {
             return None;
         }

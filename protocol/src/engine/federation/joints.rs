@@ -50,6 +50,11 @@ impl Telling {
         }
     }
 
+    /// Whether somebody is to be told again, or let go.
+    pub(super) fn goes_on(&self) -> bool {
+        !self.parting.is_empty() || self.told.values().any(|told| !told.taken)
+    }
+
     fn is_due(&self, member: MemberIx, now_us: u64) -> bool {
         self.told.get(&member).is_none_or(|told| {
             let pause = AGAIN_US
