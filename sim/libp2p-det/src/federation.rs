@@ -248,7 +248,7 @@ fn start(layout: &Layout, net: &Net, at: usize) -> Result<(Node, Network), Failu
         let code = belfry_node::exit::Code::ConfigInvalid;
         return Err(Failure::new(code, "it belongs to no federation"));
     };
-    let network = member::connect_over(&node, link, federation, keys()?, net.wire(at))?;
+    let network = member::connect_over(&node, link, &federation, keys()?, net.wire(at))?;
     Ok((node, network))
 }
 
