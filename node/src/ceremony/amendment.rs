@@ -4,6 +4,7 @@
 use super::clerk;
 use super::guests;
 use super::task::{Task, now_seconds};
+use super::view;
 use crate::exit::{Code, Failure};
 use belfry_protocol::cert::certificate_hash;
 use belfry_protocol::engine::federation::members::Members;
@@ -237,7 +238,7 @@ impl Task {
                 "if the towers that are not connected now ({away}) never come back: {error}"
             ));
         }
-        let diff: Vec<String> = base.diff(&next).iter().map(ToString::to_string).collect();
+        let diff: Vec<String> = base.diff(&next).iter().map(view::change).collect();
         let hash = next.hash();
         let drafted = json!({
             "file": next.to_json(), "drafted": hash.to_hex(), "draft_epoch": next.epoch, "diff": diff, "warnings": warnings,

@@ -35,3 +35,4 @@ pub use amendment::AmendPlan;
 pub use clerk::{Ask, Wish};
 pub use member::{Amending, amend};
 pub use task::{Founding, Table, start};
+pub(crate) use view::change as shown_change;

@@ -6,7 +6,7 @@ use crate::clock::shown_seconds;
 use belfry_protocol::genesis::ceremony::status::ManifestStatus;
 use belfry_protocol::genesis::ceremony::{Status, confirmation};
 use belfry_protocol::genesis::chain::Link;
-use belfry_protocol::manifest::Member;
+use belfry_protocol::manifest::{Change, Field, Member};
 use serde_json::{Value, json};
 
 fn manifest(one: &ManifestStatus, epoch: u64) -> Value {
@@ -134,4 +134,23 @@ pub(super) fn tickets(draft: &Draft, now_seconds: u64) -> Value {
         })
     });
     json!({ "tickets": given.collect::<Vec<Value>>() })
+}
+
+/// A change as people read it: times as dates.
+pub(crate) fn change(change: &Change) -> String {
+    let date = |seconds: &Option<String>| {
+        let seconds = seconds.as_ref().and_then(|text| text.parse().ok());
+        seconds.map_or_else(|| "at once".to_owned(), shown_seconds)
+    };
+    let what = match change.field {
+        Field::Expires => "ends",
+        Field::ResignFrom => "is to be signed again from",
+        Field::Effective => "is in force from",
+        _ => return change.to_string(),
+    };
+    format!(
+        "~ {what} {} → {}",
+        date(&change.before),
+        date(&change.after)
+    )
 }

@@ -5,7 +5,7 @@ use super::super::args::{SignArgs, WhichArgs};
 use super::super::context::Context;
 use super::super::last_resort::confirm;
 use super::{ask, describe_vote, items, short, start, text, whole};
-use crate::ceremony::Wish;
+use crate::ceremony::{Wish, shown_change};
 use crate::clock::shown_seconds;
 use crate::exit::{Code, Failure};
 use belfry_keys::fingerprint;
@@ -70,7 +70,7 @@ pub(super) fn diff(context: &Context, args: &WhichArgs) -> Result<(), Failure> {
         Some(base) => base.diff(&reviewed.manifest),
         None => Vec::new(),
     };
-    let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
+    let changes: Vec<String> = changes.iter().map(shown_change).collect();
     let shown = match (&reviewed.base, changes.is_empty()) {
         (None, _) => "a founding: there is nothing before it".to_owned(),
         (_, true) => "nothing but its times changes".to_owned(),
@@ -237,7 +237,7 @@ fn describe(manifest: &Manifest, base: Option<&Manifest>) -> Vec<String> {
         lines.push(format!("in force   from {} on", shown_seconds(at)));
     }
     if let Some(base) = base {
-        lines.extend(base.diff(manifest).iter().map(ToString::to_string));
+        lines.extend(base.diff(manifest).iter().map(shown_change));
     }
     let joins = |name: &str| base.is_none_or(|base| base.member(name).is_none());
     for member in manifest.members.iter().filter(|one| joins(&one.name)) {
