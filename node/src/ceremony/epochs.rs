@@ -1,12 +1,13 @@
 //! Epochs that became active, and when they take effect: a founding ends with the first one in force that lists this node; a
 //! member's `genesis.json` grows. May not judge a link: the vote did.
 
+use super::guests;
 use super::task::{Task, now_seconds};
 use crate::exit::{Code, Failure};
 use crate::member::{self, chain};
 use belfry_protocol::genesis::chain::Link;
 use belfry_protocol::genesis::{Pinned, Remembering, Ticket, Verifier, chain as verified};
-use belfry_protocol::manifest::{Federation, Manifest};
+use belfry_protocol::manifest::{Federation, Manifest, Member};
 use belfry_protocol::tlog::hash::Hash;
 
 impl Task {
@@ -159,6 +160,16 @@ impl Task {
                 epoch = newest.epoch,
                 "the engine takes this epoch at the next start of the node"
             );
+        }
+        // Last: it may fail, and is tidied up with the next epoch.
+        let listed = |guest: &Member| {
+            newest
+                .members
+                .iter()
+                .any(|one| one.identity == guest.identity)
+        };
+        if self.member.is_some() && guests::forget(&mut self.draft, listed) {
+            self.draft.save(&self.layout, &*self.disk)?;
         }
         Ok(())
     }

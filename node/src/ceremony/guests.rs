@@ -21,6 +21,17 @@ pub(super) fn cards(draft: &Draft) -> Vec<Card> {
         .collect()
 }
 
+/// Forgets cards; says whether there were any. A member needs none, and whoever leaves is not let in again by an old one.
+pub(super) fn forget(draft: &mut Draft, gone: impl Fn(&Member) -> bool) -> bool {
+    let before = draft.cards.len();
+    draft.cards.retain(|note| {
+        let note = SignedNote::parse(note.as_bytes()).ok();
+        let card = note.and_then(|note| Card::parse(note.text()).ok());
+        card.is_some_and(|card| !gone(&card.member))
+    });
+    draft.cards.len() < before
+}
+
 /// Whether a ticket with this secret was given, or a card came over this connection before.
 pub(super) fn may_knock(draft: &Draft, peer: &str, secret: &[u8; 16]) -> bool {
     let id = hex::encode(&secret_hash(secret));
@@ -176,7 +187,10 @@ pub(super) fn revoke(draft: &mut Draft, id: &str) -> Result<String, Failure> {
     match fits[..] {
         [at] if id.len() >= 6 => {
             draft.given[at].revoked = true;
-            Ok(draft.given[at].id.clone())
+            let given = draft.given[at].clone();
+            // Whoever came with it and is no member yet is not let in either.
+            forget(draft, |guest| Some(&guest.name) == given.used_by.as_ref());
+            Ok(given.id)
         }
         [_] => Err(Failure::new(
             Code::Usage,
