@@ -173,10 +173,15 @@ impl World {
                 wanted.seats.insert(tower, true);
             }
             Kind::Replace => {
-                let factory = wanted.seats.remove(&one).unwrap_or(false);
-                let new = one + REPLACES;
-                wanted.seats.insert(new, factory);
-                self.comes(new, self.phase.base.clone())?;
+                // A ledger is its identity key's: only a tower's is replaced.
+                let is_tower = |who: &&Who| before.seats.get(*who) == Some(&false);
+                let after = plain.iter().filter(|who| **who >= one).find(is_tower);
+                let tower = after.or_else(|| plain.iter().find(is_tower));
+                if let Some(tower) = tower.copied() {
+                    wanted.seats.remove(&tower);
+                    wanted.seats.insert(tower + REPLACES, false);
+                    self.comes(tower + REPLACES, self.phase.base.clone())?;
+                }
             }
             Kind::Thresholds => wanted.raise = 1 - before.raise.min(1),
             Kind::Recover => wanted.seats.retain(|who, _| !self.plan.gone.contains(who)),
