@@ -196,6 +196,11 @@ fn identity_of_accused(manifest: &Path, proof: &ForkProof) -> Result<VerifierKey
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    read_at_most(path, LARGEST_FILE, "proof")
+}
+
+/// A file that somebody gave, unless it is larger than any `what` can be.
+pub(super) fn read_at_most(path: &Path, limit: u64, what: &str) -> Result<Vec<u8>, Failure> {
     let cannot = |error: std::io::Error| {
         Failure::new(
             Code::Failed,
@@ -203,10 +208,10 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
         )
     };
     let length = std::fs::metadata(path).map_err(cannot)?.len();
-    if length > LARGEST_FILE {
+    if length > limit {
         return Err(Failure::new(
             Code::VerificationFailed,
-            format!("{} is larger than any proof", path.display()),
+            format!("{} is larger than any {what}", path.display()),
         ));
     }
     std::fs::read(path).map_err(cannot)

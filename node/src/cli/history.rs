@@ -1,6 +1,7 @@
 //! `belfry audit history`, and `audit verify --history`: receipts of any epoch, for whoever knows nothing but the federation's id.
 
 use super::args::{HistoryArgs, VerifyArgs};
+use super::audit::read_at_most;
 use super::context::Context;
 use crate::audit::history;
 use crate::exit::{Code, Failure};
@@ -55,25 +56,10 @@ pub(super) fn verify(
     receipt: &[u8],
     entry: Option<Vec<u8>>,
 ) -> Result<(), Failure> {
-    let too_long = || {
-        Failure::new(
-            Code::VerificationFailed,
-            format!("{} is larger than any history", path.display()),
-        )
-    };
-    let cannot = |error: std::io::Error| {
-        Failure::new(
-            Code::Failed,
-            format!("cannot read {}: {error}", path.display()),
-        )
-    };
-    let length = std::fs::metadata(path).map_err(cannot)?.len();
-    if length > MAX_HISTORY_BYTES as u64 {
-        return Err(too_long());
-    }
+    let bytes = read_at_most(path, MAX_HISTORY_BYTES as u64, "history")?;
     let refused =
         |error: &dyn std::fmt::Display| Failure::new(Code::VerificationFailed, error.to_string());
-    let file = LedgerHistory::parse(&std::fs::read(path).map_err(cannot)?)
+    let file = LedgerHistory::parse(&bytes)
         .map_err(|error| refused(&format!("{}: {error}", path.display())))?;
     let verified = history::verify(&file, args.federation.as_deref())?;
     let receipt = TlogProof::parse(receipt).map_err(|error| refused(&error))?;

@@ -97,6 +97,16 @@ impl World {
     }
 }
 
+/// Of the three towers the first alone stays.
+fn two_of_three_are_new(next: &mut Manifest) {
+    let left = ["t2.example", "t3.example"];
+    next.members
+        .retain(|one| !left.contains(&one.name.as_str()));
+    for name in ["t4.example", "t5.example"] {
+        next.members.push(line(name, false, true));
+    }
+}
+
 /// Three towers, of which two must hold; four entries.
 fn founded() -> World {
     let mut world = World::new(3, 2);
@@ -142,13 +152,7 @@ fn a_joint_digest_carries_both_quorums_and_a_new_tower_acks_from_there_on() {
 fn what_is_after_an_activation_waits_for_the_towers_of_both_epochs() {
     let mut world = founded();
     // All towers but one are new.
-    world.next_epoch(2, |next| {
-        next.members
-            .retain(|one| !["t2.example", "t3.example"].contains(&one.name.as_str()));
-        for name in ["t4.example", "t5.example"] {
-            next.members.push(line(name, false, true));
-        }
-    });
+    world.next_epoch(2, two_of_three_are_new);
     world.everybody_enters();
     world.write(2);
     assert_eq!(world.nodes[0].acked, 4, "the new towers are not there yet");
@@ -226,13 +230,7 @@ fn a_tower_that_was_lost_is_replaced_and_restarts_wait_for_nobody_who_left() {
 #[test]
 fn a_restart_in_the_middle_goes_on_where_it_was() {
     let mut world = founded();
-    world.next_epoch(2, |next| {
-        next.members
-            .retain(|one| !["t2.example", "t3.example"].contains(&one.name.as_str()));
-        for name in ["t4.example", "t5.example"] {
-            next.members.push(line(name, false, true));
-        }
-    });
+    world.next_epoch(2, two_of_three_are_new);
     world.everybody_enters();
     world.write(1);
     assert_eq!(world.nodes[0].acked, 4);
@@ -281,14 +279,7 @@ fn two_epochs_at_once_are_both_joined() {
 #[test]
 fn a_factory_that_lost_its_disk_and_knows_the_old_epoch_only_signs_nothing() {
     let mut world = founded();
-    world.next_epoch(2, |next| {
-        let left = ["t2.example", "t3.example"];
-        next.members
-            .retain(|one| !left.contains(&one.name.as_str()));
-        for name in ["t4.example", "t5.example"] {
-            next.members.push(line(name, false, true));
-        }
-    });
+    world.next_epoch(2, two_of_three_are_new);
     // One who leaves has not heard of it, and answers as before.
     for at in [0, 1, 2] {
         world.enter(at);

@@ -1,6 +1,9 @@
 //! Members with keys from fixed seeds, and manifests of them.
 
 use belfry_protocol::cert::{Certificate, Scope, certificate_hash};
+use belfry_protocol::entry::json::Json;
+use belfry_protocol::entry::leaf::{Content, Leaf};
+use belfry_protocol::entry::time::TimeUs;
 use belfry_protocol::genesis::ceremony::{Settings, Signer};
 use belfry_protocol::genesis::{Check, Election, Proposal, Remembering, Saying, Statement, Vote};
 use belfry_protocol::manifest::{Federation, Limits, Manifest, Member, Quorum, smallest_amendment};
@@ -73,6 +76,20 @@ pub(crate) fn log_key(at: usize) -> SigningKey {
 /// The key that says what a member holds.
 pub(crate) fn mirror_key(at: usize) -> SigningKey {
     SigningKey::cosigner(&format!("{}/mirror", name(at)), seed(at, "mirror")).unwrap()
+}
+
+/// An entry of a ledger.
+pub(crate) fn entry(kind: &str, body: &str) -> Vec<u8> {
+    let leaf = Leaf {
+        kind: kind.to_owned(),
+        time: TimeUs::from_micros(1_795_168_800_000_000).unwrap(),
+        source: "node".to_owned(),
+        tenant: None,
+        content: Content::Body(Json::parse(body.as_bytes()).unwrap()),
+        idem: None,
+        scrub: None,
+    };
+    leaf.to_bytes()
 }
 
 pub(crate) fn member(at: usize) -> Member {

@@ -1,11 +1,10 @@
 //! A ledger's history in a file: three epochs, a tower replaced, and what must not be believed.
 
 use crate::chain::publish;
-use crate::fixture::{Shared, amendment, certificate, founding, log_key, mirror_key, name, person};
+use crate::fixture::{
+    Shared, amendment, certificate, entry, founding, log_key, mirror_key, name, person,
+};
 use belfry_protocol::checkpoint::Checkpoint;
-use belfry_protocol::entry::json::Json;
-use belfry_protocol::entry::leaf::{Content, Leaf};
-use belfry_protocol::entry::time::TimeUs;
 use belfry_protocol::genesis::Verifier;
 use belfry_protocol::genesis::ceremony::active_body;
 use belfry_protocol::genesis::chain::{Chain, Link};
@@ -22,19 +21,6 @@ struct Ledger {
     file: LedgerHistory,
     id: Hash,
     tree: MemoryTree,
-}
-
-fn entry(kind: &str, body: &str) -> Vec<u8> {
-    let leaf = Leaf {
-        kind: kind.to_owned(),
-        time: TimeUs::from_micros(1_795_168_800_000_000).unwrap(),
-        source: "node".to_owned(),
-        tenant: None,
-        content: Content::Body(Json::parse(body.as_bytes()).unwrap()),
-        idem: None,
-        scrub: None,
-    };
-    leaf.to_bytes()
 }
 
 fn founded(manifest: &Manifest, people: &[usize]) -> Link {

@@ -1,10 +1,7 @@
 //! Digests across an activation: the joint digest, what came before it, what comes after it, and expelled towers' keys.
 
-use crate::fixture::{amendment, founding};
+use crate::fixture::{amendment, entry, founding};
 use belfry_protocol::checkpoint::Checkpoint;
-use belfry_protocol::entry::json::Json;
-use belfry_protocol::entry::leaf::{Content, Leaf};
-use belfry_protocol::entry::time::TimeUs;
 use belfry_protocol::genesis::ceremony::active_body;
 use belfry_protocol::genesis::joint::{Activation, History, JointError};
 use belfry_protocol::manifest::Manifest;
@@ -45,19 +42,6 @@ struct Ledger {
     manifests: [Manifest; 3],
     entries: Vec<Vec<u8>>,
     tree: MemoryTree,
-}
-
-fn entry(kind: &str, body: &str) -> Vec<u8> {
-    let leaf = Leaf {
-        kind: kind.to_owned(),
-        time: TimeUs::from_micros(1_795_168_800_000_000).unwrap(),
-        source: "node".to_owned(),
-        tenant: None,
-        content: Content::Body(Json::parse(body.as_bytes()).unwrap()),
-        idem: None,
-        scrub: None,
-    };
-    leaf.to_bytes()
 }
 
 impl Ledger {

@@ -51,7 +51,7 @@ pub(super) fn run(context: &Context, command: &GenesisCommand) -> Result<(), Fai
 pub(super) fn ask(context: &Context, wish: &Wish) -> Result<Value, Failure> {
     let control = Control::find(&context.layout).ok_or_else(|| {
         let failure = Failure::new(Code::Unreachable, "no node runs on this directory");
-        match context.layout.founding().exists() {
+        match context.layout.founding().exists() || context.layout.genesis().exists() {
             true => failure.hint("start it with `belfry run`"),
             false => failure.hint("begin a founding with `belfry genesis draft`, or join one with `belfry join TICKET`; then `belfry run`"),
         }

@@ -88,19 +88,7 @@ fn print(context: &Context, chain: &Chain) -> Result<(), Failure> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    let cannot = |error: std::io::Error| {
-        Failure::new(
-            Code::Failed,
-            format!("cannot read {}: {error}", path.display()),
-        )
-    };
-    if std::fs::metadata(path).map_err(cannot)?.len() > MAX_CHAIN_BYTES as u64 {
-        return Err(Failure::new(
-            Code::VerificationFailed,
-            format!("{} is larger than any chain", path.display()),
-        ));
-    }
-    std::fs::read(path).map_err(cannot)
+    super::super::audit::read_at_most(path, MAX_CHAIN_BYTES as u64, "chain")
 }
 
 fn fetch(url: &str) -> Result<Vec<u8>, Failure> {
