@@ -92,9 +92,11 @@ impl Desk {
     pub(super) fn reopen(&mut self, chain: Option<Chain>, watched: bool) -> Result<(), Failure> {
         self.settings.watched = watched;
         let settings = self.settings.clone();
+        let before = self.ceremony.take();
+        let check = before.map(Ceremony::into_check).unwrap_or_default();
         let load = move |store: &mut Store| {
             let mut tx = store.begin()?;
-            let loaded = Ceremony::load(&mut tx, settings, chain, Remembering::default());
+            let loaded = Ceremony::load(&mut tx, settings, chain, check);
             tx.commit()?;
             loaded
         };
@@ -173,6 +175,13 @@ impl Desk {
             .take()
             .ok_or_else(|| stopped(&"a step failed"))?;
         let now = now_seconds();
+        // Here, and not in the step, for which entries wait.
+        let wrong = ceremony.check_ahead(&inputs);
+        let inputs = inputs.into_iter().enumerate();
+        let (places, inputs): (Vec<usize>, Vec<Input>) = inputs
+            .filter(|(place, _)| !wrong.contains_key(place))
+            .unzip();
+        outcome.refused.extend(wrong);
         let work = move |store: &mut Store| -> Result<_, StoreError> {
             let mut tx = store.begin()?;
             let mut out = ceremony.step(now, &mut tx, inputs)?;
@@ -186,7 +195,10 @@ impl Desk {
         for one in free {
             match one {
                 Free::Pass(document) => outcome.send.push(*document),
-                Free::Refused { input, why } if theirs => outcome.refused.push((input, why)),
+                Free::Refused { input, why } if theirs => {
+                    let place = places.get(input).copied().unwrap_or(input);
+                    outcome.refused.push((place, why));
+                }
                 // Of an epoch that this node's own commit ended, nothing is asked any more.
                 Free::Refused { why, .. } => tracing::debug!(%why, "what followed was not taken"),
                 Free::Accused(evidence) => outcome.accused.push(*evidence),

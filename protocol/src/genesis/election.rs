@@ -54,6 +54,16 @@ impl<'a> Election<'a> {
             .map_or(0, |(_, base)| base.epoch.saturating_add(1))
     }
 
+    /// Whether the holder of this identity key has a vote whatever is proposed: a member of the epoch before, or at epoch 0
+    /// anybody.
+    #[must_use]
+    pub fn votes(&self, key: &VerifierKey) -> bool {
+        self.base.is_none_or(|(_, base)| {
+            let mut members = base.members.iter();
+            members.any(|member| member.identity == *key)
+        })
+    }
+
     /// A vote on `manifest` in `round`.
     #[must_use]
     pub fn subject(&self, manifest: Hash, round: u64) -> Subject {

@@ -131,16 +131,20 @@ impl Publication {
                 "it does not have one key certificate for each commit",
             ));
         }
-        // Members, not keys, count: one could hold several.
-        let mut names = BTreeSet::new();
-        for (line, certificate) in lines.iter().zip(&self.key_certificates) {
-            let member = roll
-                .committer(line.name())
-                .ok_or_else(|| GenesisError::stranger(line))?;
+        let committers = lines.iter().map(|line| {
+            let member = roll.committer(line.name());
+            member.ok_or_else(|| GenesisError::stranger(line))
+        });
+        let committers: Vec<_> = committers.collect::<Result<_, _>>()?;
+        // Members, not keys, count: one could hold several. Signatures are checked of what would be enough.
+        let names: BTreeSet<&str> = lines.iter().map(|line| line.name()).collect();
+        roll.check_commits(&names)?;
+        for ((line, certificate), member) in
+            lines.iter().zip(&self.key_certificates).zip(committers)
+        {
             let key = verifier.envelope_key(certificate, &member.identity, &expected.subject)?;
             verifier.line(&key, self.commits.text(), line)?;
-            names.insert(line.name());
         }
-        roll.check_commits(&names)
+        Ok(())
     }
 }

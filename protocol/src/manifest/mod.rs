@@ -29,7 +29,9 @@ pub use member::{
     is_peer_id,
 };
 pub use policy::{DerivedPolicyError, PolicySpan, policy, policy_text, policy_text_for};
-pub use quorum::{Quorum, QuorumError, check_amendment, collusion_note, smallest_amendment};
+pub use quorum::{
+    Quorum, QuorumError, check_amendment, collusion_note, faulty, smallest_amendment,
+};
 pub use risk::Risk;
 pub use signed::{
     Founded, GENESIS_HEADER, MAX_SIGNED_MANIFEST_BYTES, SignedManifest, signing_text,

@@ -141,8 +141,9 @@ pub fn smallest_amendment(members: u32) -> Option<u32> {
     (members > 0).then(|| majority(members))
 }
 
-/// f = floor((n - 1) / 3).
-fn faulty(n: u32) -> u32 {
+/// f = floor((n - 1) / 3): of so many, that many may lie.
+#[must_use]
+pub fn faulty(n: u32) -> u32 {
     n.saturating_sub(1) / 3
 }
 

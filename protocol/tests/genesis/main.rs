@@ -8,6 +8,7 @@ mod fixture;
 mod history;
 mod invitations;
 mod joint;
+mod mischief;
 mod one;
 mod recovery;
 mod schedules;

@@ -7,9 +7,10 @@ use belfry_protocol::engine::store::Transaction;
 use belfry_protocol::genesis::ceremony::{
     Ceremony, Document, Free, Input, Promise, Refused, Settings, confirmation,
 };
-use belfry_protocol::genesis::chain::Chain;
-use belfry_protocol::genesis::{Election, Saying, Vote};
+use belfry_protocol::genesis::chain::{Chain, Link};
+use belfry_protocol::genesis::{Election, Saying, Statement, Vote};
 use belfry_protocol::manifest::{Federation, Manifest};
+use belfry_protocol::note::SignedNote;
 use belfry_protocol::tlog::hash::Hash;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -347,18 +348,34 @@ impl World {
     pub(crate) fn could_be_active(&mut self) -> &BTreeSet<Hash> {
         let before = self.sent.len();
         for (_, document) in &self.pool[self.looked_at.min(self.pool.len())..] {
-            let Document::Vote(vote) = document else {
-                continue;
-            };
-            let subject = vote.statement().subject;
-            let commit = match vote.statement().saying {
-                Saying::Approve => false,
-                Saying::Commit => true,
+            // Who stopped before its vote left finds it in what it made active.
+            let notes: Vec<&SignedNote> = match document {
+                Document::Vote(vote) => vec![vote.note()],
+                Document::Link(link) => match &**link {
+                    Link::Voted(made) => {
+                        let approvals = made.certificate.approvals.iter();
+                        approvals.chain([&made.commits]).collect()
+                    }
+                    Link::Recovered(_) | Link::Founded(_) => continue,
+                },
                 _ => continue,
             };
-            let by = self.people[vote.line().name()];
-            self.sent
-                .insert((commit, subject.round, subject.manifest, by));
+            for note in notes {
+                let Ok(statement) = Statement::parse(note.text()) else {
+                    continue;
+                };
+                let subject = statement.subject;
+                let commit = match statement.saying {
+                    Saying::Approve => false,
+                    Saying::Commit => true,
+                    _ => continue,
+                };
+                for line in note.signatures() {
+                    let by = self.people[line.name()];
+                    self.sent
+                        .insert((commit, subject.round, subject.manifest, by));
+                }
+            }
         }
         self.looked_at = self.pool.len();
         if self.sent.len() > before {

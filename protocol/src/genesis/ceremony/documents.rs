@@ -3,9 +3,8 @@
 
 use super::io::{Refused, short};
 use super::rules::horizon;
-use super::seen::{
-    self, MAX_PROPOSALS_EACH, ROW_CERTIFICATE, ROW_MANIFEST, ROW_VOTE, Sort, Taken, who,
-};
+use super::seen::{self, MAX_PROPOSALS_EACH, ROW_CERTIFICATE, ROW_MANIFEST, ROW_VOTE, Sort, who};
+use super::votes::Taken;
 use super::{Document, Free, Promise, Step, Stop, election};
 use crate::engine::store::Transaction;
 use crate::genesis::chain::Link;
@@ -114,7 +113,7 @@ impl<C: Check, T: Transaction> Step<'_, C, T> {
         self.is_now(&subject)?;
         let c = &mut *self.c;
         let election = election(c.chain.as_ref(), &c.settings).ok_or(Refused::NoElection)?;
-        if c.seen.has_vote(&vote) {
+        if c.seen.votes.has(&vote) {
             return Ok(());
         }
         let candidate = c.seen.candidates.get(&subject.manifest);
@@ -123,7 +122,8 @@ impl<C: Check, T: Transaction> Step<'_, C, T> {
         check_round(&subject, horizon(&c.own, &c.seen))?;
         vote.verify(&key, &mut c.verifier)?;
         let mine = key == c.settings.identity;
-        match c.seen.take_vote(&key, vote.clone())? {
+        let votes = election.votes(&key);
+        match c.seen.votes.take(&who(&key), votes, vote.clone()) {
             Taken::Known => return Ok(()),
             Taken::Contradicts(evidence) => return self.accuse(*evidence),
             Taken::New => {}
@@ -154,7 +154,7 @@ impl<C: Check, T: Transaction> Step<'_, C, T> {
         }
         certificate.verify(&election, &mut c.verifier)?;
         check_names(c.chain.as_ref(), &certificate.manifest)?;
-        c.seen.candidate(hash, &certificate.manifest)?;
+        c.seen.listed(hash, &certificate.manifest);
         self.take_certificate(certificate)
     }
 
@@ -182,7 +182,10 @@ impl<C: Check, T: Transaction> Step<'_, C, T> {
 
     /// Counts a vote that was verified as a part of something else.
     fn harvest(&mut self, key: &VerifierKey, vote: Vote) -> Result<(), Stop> {
-        match self.c.seen.take_vote(key, vote.clone())? {
+        let c = &mut *self.c;
+        let election = election(c.chain.as_ref(), &c.settings).ok_or(Refused::NoElection)?;
+        let votes = election.votes(key);
+        match c.seen.votes.take(&who(key), votes, vote.clone()) {
             Taken::Known => return Ok(()),
             Taken::Contradicts(evidence) => return self.accuse(*evidence),
             Taken::New => {}
@@ -232,7 +235,7 @@ impl<C: Check, T: Transaction> Step<'_, C, T> {
             yields: Vec::new(),
             ..recovery.clone()
         };
-        let candidate = c.seen.candidate(hash, &recovery.manifest)?;
+        let candidate = c.seen.recovered(hash, &recovery.manifest)?;
         let new = candidate.recovery.is_none();
         if new {
             candidate.recovery = Some((bare.clone(), now_seconds));
@@ -280,7 +283,7 @@ impl<C: Check, T: Transaction> Step<'_, C, T> {
 }
 
 /// The identity key of whoever a vote claims to be by, if that member may make such a statement.
-fn voter(
+pub(super) fn voter(
     election: &Election<'_>,
     manifest: &Manifest,
     vote: &Vote,

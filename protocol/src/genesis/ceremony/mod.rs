@@ -6,21 +6,25 @@
 //! |---|---|
 //! | [`io`] | inputs, outputs, refusals |
 //! | `rules` | may I approve, commit, yield |
+//! | `rounds` | in which round a manifest can be won |
 //! | `own` | my votes: durable before they are signed |
-//! | `seen` | everybody's votes, certificates and manifests |
-//! | `documents` | what comes in |
+//! | `seen`, `votes` | everybody's manifests and certificates; their votes |
+//! | `ahead`, `documents` | what comes in: its signatures, and the rest |
 //! | `voting` | from a lock to a signature, an entry and its release |
 //! | `settle` | certificates, commits, activation |
 //! | [`record`], [`status`] | my votes for another directory; what a screen shows |
 
+mod ahead;
 mod documents;
 pub mod io;
 mod own;
 pub mod record;
+mod rounds;
 mod rules;
 mod seen;
 mod settle;
 pub mod status;
+mod votes;
 mod voting;
 
 pub use io::{Document, Free, Input, Promise, Refused, Signer, confirmation};
@@ -28,10 +32,12 @@ pub use own::{VoteId, VoteKind};
 pub use record::VoteRecord;
 pub use rules::ROUNDS_AHEAD_MAX;
 pub use seen::{
-    MAX_CERTIFICATES_KEPT, MAX_EVIDENCE_KEPT, MAX_MANIFESTS, MAX_PROPOSALS_EACH, MAX_VOTES_KEPT,
+    MAX_CERTIFICATES_KEPT, MAX_EVIDENCE_KEPT, MAX_EVIDENCE_OF_JOINERS, MAX_MANIFESTS,
+    MAX_PROPOSALS_EACH, MAX_RECOVERIES,
 };
 pub use settle::active_body;
 pub use status::Status;
+pub use votes::MAX_VOTES_EACH;
 
 use super::chain::{Chain, Link};
 use super::{Check, Election, Verifier};
@@ -179,6 +185,12 @@ impl<C: Check> Ceremony<C> {
             }
         }
         Ok(step.out)
+    }
+
+    /// What it remembers of signatures, for the value that is loaded after it.
+    #[must_use]
+    pub fn into_check(self) -> C {
+        self.verifier.check
     }
 
     /// The chain as this member knows it.

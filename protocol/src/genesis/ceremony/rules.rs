@@ -99,8 +99,8 @@ impl View<'_> {
         if round < highest {
             return Err(Refused::RoundBack { round, highest });
         }
-        let mine = (Sort::Refuse, round, who(&self.settings.identity));
-        let refusal = self.seen.votes.get(&mine);
+        let me = who(&self.settings.identity);
+        let refusal = self.seen.votes.of(&me, round, Sort::Refuse);
         if refusal.is_some_and(|vote| vote.statement().subject.manifest == *manifest) {
             return Err(Refused::RefusedBefore(round));
         }

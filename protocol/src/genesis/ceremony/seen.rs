@@ -2,34 +2,40 @@
 //! speaks for itself, so losing it costs a question to others and nothing else. May not decide what to vote.
 
 use super::io::{Document, Refused};
+use super::votes::Votes;
 use crate::engine::store::{StoreError, Table, Transaction};
 use crate::genesis::chain::Link;
-use crate::genesis::{Evidence, Proposal, Recovery, Roll, Saying, Vote, VoteCertificate};
+use crate::genesis::{Evidence, Proposal, Recovery, Roll, Saying, VoteCertificate};
 use crate::manifest::Manifest;
 use crate::note::{SignatureLine, SignedNote, VerifierKey};
-use crate::tlog::hash::Hash;
+use crate::tlog::hash::{Hash, sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Most proposals of one proposer for one epoch: drafts are made elsewhere.
 pub const MAX_PROPOSALS_EACH: usize = 8;
 
-/// Most manifests that are voted on: eight of each member.
+/// Most manifests that are proposed: eight of each member.
 pub const MAX_MANIFESTS: usize = 512;
 
-/// Most votes that are kept: two of each of 128 keys in 64 rounds. Rounds are bounded too, so honest votes never reach it.
-pub const MAX_VOTES_KEPT: usize = 16_384;
+/// Most manifests of recovery keys: whoever holds more than half of these may be anybody.
+pub const MAX_RECOVERIES: usize = 8;
 
 /// Most certificates that are kept; beyond it the one of the lowest round goes, which opens no lock that a later one does not.
 pub const MAX_CERTIFICATES_KEPT: usize = 64;
 
-/// Most pieces of evidence that are kept for one epoch: two for each member.
-pub const MAX_EVIDENCE_KEPT: usize = 128;
+/// Most members against whom evidence is kept for one epoch, one piece each.
+pub const MAX_EVIDENCE_KEPT: usize = 64;
 
-/// Name and key id of an identity key.
-pub(super) type Who = (String, u32);
+/// The same against whoever is only listed in a proposal: its proposer may have invented them.
+pub const MAX_EVIDENCE_OF_JOINERS: usize = 8;
+
+/// An identity key: its name, its key id, and the hash of it whole. Whoever wants to join under another's name can make a key
+/// with the same id, and must not be taken for them.
+pub(super) type Who = (String, u32, Hash);
 
 pub(super) fn who(key: &VerifierKey) -> Who {
-    (key.name().to_owned(), key.key_id())
+    let whole = sha256(key.to_string().as_bytes());
+    (key.name().to_owned(), key.key_id(), whole)
 }
 
 /// A manifest that is voted on.
@@ -68,17 +74,9 @@ impl Sort {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
     pub(super) candidates: BTreeMap<Hash, Candidate>,
-    pub(super) votes: BTreeMap<(Sort, u64, Who), Vote>,
+    pub(super) votes: Votes,
     pub(super) certificates: BTreeMap<(u64, Hash), VoteCertificate>,
     pub(super) evidence: BTreeMap<Hash, Evidence>,
-}
-
-/// What became of a vote.
-pub(super) enum Taken {
-    New,
-    Known,
-    /// Another vote of that key in that round is here already.
-    Contradicts(Box<Evidence>),
 }
 
 impl Seen {
@@ -88,16 +86,9 @@ impl Seen {
         hash: &Hash,
         roll: &Roll<'_>,
     ) -> BTreeMap<(u64, usize), SignatureLine> {
-        let of = |vote: &&Vote| vote.statement().subject.manifest == *hash;
-        let approvals = self
-            .votes
-            .iter()
-            .filter(|((sort, ..), _)| *sort == Sort::Approve);
+        let approvals = self.votes.about(hash, Sort::Approve);
         approvals
-            .map(|(_, vote)| vote)
-            .filter(of)
-            .filter_map(|vote| {
-                let round = vote.statement().subject.round;
+            .filter_map(|(round, _, vote)| {
                 Some(((round, roll.seat_of(vote.line())?), vote.line().clone()))
             })
             .collect()
@@ -109,54 +100,14 @@ impl Seen {
         hash: &Hash,
         round: u64,
     ) -> BTreeMap<&str, (SignatureLine, SignedNote)> {
-        let commits = self.votes.iter();
+        let commits = self.votes.about(hash, Sort::Commit);
         commits
-            .filter(|((sort, at, _), vote)| {
-                *sort == Sort::Commit && *at == round && vote.statement().subject.manifest == *hash
-            })
-            .filter_map(|(_, vote)| {
+            .filter(|(at, ..)| *at == round)
+            .filter_map(|(_, _, vote)| {
                 let certificate = vote.certificate()?.clone();
                 Some((vote.line().name(), (vote.line().clone(), certificate)))
             })
             .collect()
-    }
-
-    /// Whether exactly this vote is here.
-    pub(super) fn has_vote(&self, vote: &Vote) -> bool {
-        let (Some(sort), line) = (Sort::of(&vote.statement().saying), vote.line()) else {
-            return false;
-        };
-        let round = vote.statement().subject.round;
-        let from = (sort, round, (line.name().to_owned(), 0));
-        let to = (sort, round, (line.name().to_owned(), u32::MAX));
-        self.votes.range(from..=to).any(|(_, held)| held == vote)
-    }
-
-    /// Takes a verified vote by the holder of `key`.
-    pub(super) fn take_vote(&mut self, key: &VerifierKey, vote: Vote) -> Result<Taken, Refused> {
-        let Some(sort) = Sort::of(&vote.statement().saying) else {
-            return Ok(Taken::Known);
-        };
-        let who = who(key);
-        let place = (sort, vote.statement().subject.round, who.clone());
-        // A yield contradicts commits of any round, and the other way round.
-        let others = self.votes.iter().filter(|((_, _, by), _)| *by == who);
-        let mut against = others.filter_map(|(_, other)| Evidence::of(other, &vote));
-        if let Some(evidence) = against.next() {
-            return Ok(Taken::Contradicts(Box::new(evidence)));
-        }
-        if self.votes.contains_key(&place) {
-            return Ok(Taken::Known);
-        }
-        if self.votes.len() >= MAX_VOTES_KEPT {
-            return Err(Refused::TooMany {
-                what: "votes on one epoch",
-                limit: MAX_VOTES_KEPT,
-                advice: "a member floods; amend without it",
-            });
-        }
-        self.votes.insert(place, vote);
-        Ok(Taken::New)
     }
 
     /// Takes a verified certificate; says whether it is new.
@@ -206,18 +157,44 @@ impl Seen {
         hash: Hash,
         manifest: &Manifest,
     ) -> Result<&mut Candidate, Refused> {
-        if !self.candidates.contains_key(&hash) && self.candidates.len() >= MAX_MANIFESTS {
+        let proposed = |c: &&Candidate| c.recovery.is_none();
+        let proposed = self.candidates.values().filter(proposed).count();
+        if !self.candidates.contains_key(&hash) && proposed >= MAX_MANIFESTS {
             return Err(Refused::TooMany {
                 what: "manifests to vote on for one epoch",
                 limit: MAX_MANIFESTS,
                 advice: "vote on one of those",
             });
         }
-        Ok(self.candidates.entry(hash).or_insert_with(|| Candidate {
+        Ok(self.listed(hash, manifest))
+    }
+
+    /// Adds a manifest that recovery keys signed.
+    pub(super) fn recovered(
+        &mut self,
+        hash: Hash,
+        manifest: &Manifest,
+    ) -> Result<&mut Candidate, Refused> {
+        let known = self.candidates.get(&hash);
+        let known = known.is_some_and(|one| one.recovery.is_some());
+        let recoveries = self.candidates.values().filter(|c| c.recovery.is_some());
+        if !known && recoveries.count() >= MAX_RECOVERIES {
+            return Err(Refused::TooMany {
+                what: "manifests by recovery keys for one epoch",
+                limit: MAX_RECOVERIES,
+                advice: "give way to one of those",
+            });
+        }
+        Ok(self.listed(hash, manifest))
+    }
+
+    /// Adds a manifest that enough members approved.
+    pub(super) fn listed(&mut self, hash: Hash, manifest: &Manifest) -> &mut Candidate {
+        self.candidates.entry(hash).or_insert_with(|| Candidate {
             manifest: manifest.clone(),
             proposals: BTreeMap::new(),
             recovery: None,
-        }))
+        })
     }
 
     /// Everything, manifests and certificates first, because votes are judged by them.
@@ -230,7 +207,7 @@ impl Seen {
         let certificates = certificates.map(|one| Document::Certificate(Box::new(one.clone())));
         let proposals = self.candidates.values().flat_map(|c| c.proposals.values());
         let proposals = proposals.map(|one| Document::Proposal(Box::new(one.clone())));
-        let votes = self.votes.values();
+        let votes = self.votes.all();
         let votes = votes.map(|one| Document::Vote(Box::new(one.clone())));
         let evidence = self.evidence.values();
         let evidence = evidence.map(|one| Document::Evidence(Box::new(one.clone())));
@@ -261,7 +238,7 @@ pub(super) fn put<T: Transaction>(
     at_seconds: u64,
     json: &str,
 ) -> Result<(), StoreError> {
-    let id = crate::tlog::hash::sha256(json.as_bytes());
+    let id = sha256(json.as_bytes());
     let key = [&epoch.to_be_bytes()[..], &[sort], id.as_bytes()].concat();
     let value = [&at_seconds.to_be_bytes()[..], json.as_bytes()].concat();
     tx.put_row(Table::Genesis, &key, &value)

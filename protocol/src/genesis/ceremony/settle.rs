@@ -30,9 +30,13 @@ impl<C: Check, T: Transaction> Step<'_, C, T> {
         let Some(election) = election(self.c.chain.as_ref(), &self.c.settings) else {
             return Ok(());
         };
-        let seen = &self.c.seen;
+        let seen = &mut self.c.seen;
+        let fresh = seen.votes.take_fresh();
         let mut made = Vec::new();
         for (hash, candidate) in &seen.candidates {
+            if !fresh.contains(hash) {
+                continue;
+            }
             let roll = election.roll(&candidate.manifest);
             let approvals = seen.approvals(hash, &roll);
             let rounds: BTreeSet<u64> = approvals.keys().map(|(round, _)| *round).collect();
@@ -98,12 +102,10 @@ impl<C: Check, T: Transaction> Step<'_, C, T> {
                     let saying = Saying::Approve;
                     SignedNote::new(&Statement { subject, saying }.to_string(), lines).ok()
                 };
-                let yields = c.seen.votes.iter().filter(|((sort, ..), vote)| {
-                    *sort == Sort::Yield && vote.statement().subject.manifest == *hash
-                });
+                let yields = c.seen.votes.about(hash, Sort::Yield);
                 let made = Recovery {
                     acceptances: accepted.into_iter().map(note).collect::<Option<_>>()?,
-                    yields: yields.map(|(_, vote)| vote.note().clone()).collect(),
+                    yields: yields.map(|(.., vote)| vote.note().clone()).collect(),
                     ..bare.clone()
                 };
                 let enough = made.verify(&election, &mut c.verifier).is_ok();

@@ -2,8 +2,8 @@
 
 use super::Ceremony;
 use super::own::VoteKind;
-use super::rules::ROUNDS_AHEAD_MAX;
 use super::seen::{Candidate, Sort};
+use super::{rounds, rules};
 use crate::genesis::{Check, Election, OPEN_SECONDS, Saying};
 use crate::tlog::hash::Hash;
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,7 +50,7 @@ pub struct ManifestStatus {
     pub proposer: String,
     /// When, as the proposer says, in seconds since 1970.
     pub opened_seconds: u64,
-    /// The newest round in which it was proposed or approved.
+    /// The round in which it is to be approved: the first that was begun and can still be won.
     pub round: u64,
     /// Who approved it in that round, or accepted it for all rounds.
     pub approved: Vec<String>,
@@ -116,28 +116,30 @@ impl<C: Check> Ceremony<C> {
             voted_round: self.own.highest(),
             rebuilding: self.missing,
             waiting: waiting.count(),
-            suggested: self.suggested(&manifests),
+            suggested: self.suggested(&election, &manifests),
             manifests,
             accused: accused.into_iter().map(str::to_owned).collect(),
         })
     }
 
-    /// The newest certificate's manifest, else the own lock's, else the one with most approvals; in the round after the
-    /// newest that is known.
-    fn suggested(&self, manifests: &[ManifestStatus]) -> Option<(Hash, u64)> {
+    /// The newest certificate's manifest, else the own lock's, else the one that most voters approved; in the round after all
+    /// that matter.
+    fn suggested(&self, election: &Election<'_>, all: &[ManifestStatus]) -> Option<(Hash, u64)> {
         let certified = self.seen.certificates.last_key_value();
         let certified = certified.map(|((_, hash), _)| *hash);
         let locked = self.own.lock().map(|(hash, _)| hash);
-        let most = manifests.iter().max_by_key(|m| m.approved.len());
+        // Names that only a proposal knows do not make it the favourite.
+        let votes = |name: &&String| election.base.is_none_or(|(_, b)| b.member(name).is_some());
+        let most = all
+            .iter()
+            .max_by_key(|m| m.approved.iter().filter(votes).count());
         let hash = certified.or(locked).or(most.map(|m| m.manifest))?;
-        let used = self.seen.votes.keys().map(|(_, round, _)| *round).max();
-        let newest = used.unwrap_or(0).max(self.own.highest());
+        let standing = all.iter().find(|m| m.manifest == hash);
+        let newest = standing.map_or(0, |m| m.round).max(self.own.highest());
+        let used = rounds::used(election, &self.seen).max(newest);
         // Whoever voted far ahead alone does not take the rounds between from the others.
-        let reach = self.own.highest().max(self.seen.highest_certificate());
-        Some((
-            hash,
-            (newest + 1).min(reach.saturating_add(ROUNDS_AHEAD_MAX)),
-        ))
+        let reach = rules::horizon(&self.own, &self.seen);
+        Some((hash, (used + 1).min(reach)))
     }
 
     fn standing(
@@ -150,9 +152,8 @@ impl<C: Check> Ceremony<C> {
         let roll = election.roll(&candidate.manifest);
         let newest = candidate.proposals.last_key_value();
         let approvals = self.seen.approvals(hash, &roll);
-        let proposed = newest.map_or(0, |((round, _), _)| *round);
-        let voted = approvals.keys().map(|(round, _)| *round).max();
-        let round = proposed.max(voted.unwrap_or(0));
+        let here = (self.own.highest(), now_seconds);
+        let round = rounds::standing(&self.seen, &roll, (hash, candidate), here);
         let approved: BTreeSet<&str> = approvals
             .keys()
             .filter(|(at, seat)| *at == round || roll.is_standing(*seat))
@@ -164,15 +165,11 @@ impl<C: Check> Ceremony<C> {
             .map(|(_, seat)| roll.name(*seat))
             .collect();
         let said = |sort: Sort| {
-            let votes = self.seen.votes.iter();
-            votes
-                .filter(move |((of, ..), vote)| {
-                    *of == sort && vote.statement().subject.manifest == *hash
-                })
-                .map(|((_, at, _), vote)| (*at, vote))
+            let votes = self.seen.votes.about(hash, sort);
+            votes.map(|(_, _, vote)| vote)
         };
         let refused: BTreeMap<String, String> = said(Sort::Refuse)
-            .filter_map(|(_, vote)| match &vote.statement().saying {
+            .filter_map(|vote| match &vote.statement().saying {
                 Saying::Refuse { reason } => Some((vote.line().name().to_owned(), reason.clone())),
                 _ => None,
             })
@@ -182,8 +179,7 @@ impl<C: Check> Ceremony<C> {
             .iter()
             .filter(|name| !approved.contains(**name) && !refused.contains_key(**name));
         let withdrawn = candidate.proposals.keys().all(|(at, who)| {
-            let place = (Sort::Withdraw, *at, who.clone());
-            let vote = self.seen.votes.get(&place);
+            let vote = self.seen.votes.of(who, *at, Sort::Withdraw);
             vote.is_some_and(|vote| vote.statement().subject.manifest == *hash)
         });
         let certified = self.seen.certificates.keys().any(|(_, of)| of == hash);

@@ -4,9 +4,11 @@
 
 use super::io::{Refused, Signer};
 use super::own::{self, OwnVote, VoteId};
-use super::seen::Taken;
+use super::seen::who;
+use super::votes::Taken;
 use super::{Document, Free, Promise, Step, Stop};
 use crate::engine::store::{Record, Transaction};
+use crate::genesis::chain::Chain;
 use crate::genesis::{Check, Saying, Statement, Vote};
 use crate::tlog::hash::Hash;
 
@@ -179,7 +181,9 @@ impl<C: Check, T: Transaction> Step<'_, C, T> {
         let identity = self.c.settings.identity.clone();
         let document = Document::Vote(Box::new(vote.clone()));
         self.out.promise(Promise::Send(Box::new(document)));
-        match self.c.seen.take_vote(&identity, vote.clone())? {
+        let votes = self.c.election().is_some_and(|e| e.votes(&identity));
+        let taken = (self.c.seen.votes).take(&who(&identity), votes, vote.clone());
+        match taken {
             Taken::New => self.keep_vote(&vote),
             Taken::Known => Ok(()),
             Taken::Contradicts(evidence) => self.accuse(*evidence),
@@ -258,12 +262,22 @@ impl<C: Check, T: Transaction> Step<'_, C, T> {
 
     /// Evidence is kept, told to a human, passed on and written down, once.
     pub(super) fn accuse(&mut self, evidence: crate::genesis::Evidence) -> Result<(), Stop> {
-        let digest = evidence.digest();
+        // One piece against each says all there is to say. Whoever only wants to join may be somebody's invention.
+        let base = self.c.chain.as_ref().map(Chain::manifest);
+        let votes = |name: &str| base.is_none_or(|base| base.member(name).is_some());
+        let accused = evidence.accused();
         let kept = &mut self.c.seen.evidence;
-        if kept.contains_key(&digest) || kept.len() >= super::MAX_EVIDENCE_KEPT {
+        let alike = kept
+            .values()
+            .filter(|one| votes(one.accused()) == votes(accused));
+        let limit = match votes(accused) {
+            true => super::MAX_EVIDENCE_KEPT,
+            false => super::MAX_EVIDENCE_OF_JOINERS,
+        };
+        if kept.values().any(|one| one.accused() == accused) || alike.count() >= limit {
             return Ok(());
         }
-        kept.insert(digest, evidence.clone());
+        kept.insert(evidence.digest(), evidence.clone());
         let json = evidence.to_json();
         self.keep(super::seen::ROW_EVIDENCE, &json)?;
         self.out.free(Free::Accused(Box::new(evidence.clone())));

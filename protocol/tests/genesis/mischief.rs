@@ -1,0 +1,165 @@
+//! What one member can do to the vote of the others: nothing that lasts.
+
+use crate::fixture::{amendment, federation, founding, person, proposal, settings, signed, vote};
+use crate::one::{One, two};
+use belfry_protocol::genesis::ceremony::{Document, Input, MAX_PROPOSALS_EACH, Promise, status};
+use belfry_protocol::genesis::{GenesisError, Saying};
+use belfry_protocol::manifest::Manifest;
+use belfry_protocol::note::{SignatureLine, SignedNote};
+
+fn standing(one: &One, manifest: &Manifest) -> status::ManifestStatus {
+    let status = one.ceremony.status(one.now_seconds).unwrap();
+    let mut all = status.manifests.into_iter();
+    all.find(|m| m.manifest == manifest.hash()).unwrap()
+}
+
+/// A member proposes all it may, lists people whom it invented, and lets them say everything in every round.
+#[test]
+fn invented_joiners_fill_nobodys_place() {
+    let base = founding(&[0, 1, 2, 3], 0);
+    let mut one = One::amending();
+    let invented: Vec<usize> = (5..9).collect();
+    let all = [&[0, 1, 2, 3][..], &invented].concat();
+    let mut kept = 0;
+    for variant in 0..MAX_PROPOSALS_EACH as u64 {
+        let flood = amendment(&base, &all, 100 + variant);
+        one.propose(3, &flood, 1);
+        for round in 1..=16 {
+            for by in &invented {
+                // Each of them contradicts itself, too.
+                let reason = || "no".to_owned();
+                for saying in [Saying::Approve, Saying::Refuse { reason: reason() }] {
+                    let _taken_or_not = one.say(*by, &flood, round, saying);
+                }
+            }
+        }
+        kept = one.ceremony.documents().len();
+    }
+    // Proposals, an approval and a refusal of each of each manifest at most, and evidence.
+    let most = MAX_PROPOSALS_EACH * (1 + 2 * invented.len()) + 8;
+    assert!(kept <= most, "{kept} documents are kept");
+    let more = proposal(3, &one.election(), &amendment(&base, &all, 99), 1);
+    assert!(one.hear(Document::Proposal(Box::new(more))).is_err());
+    // One piece of evidence against each, and no more than eight against people of whom nobody knows whether they exist.
+    assert!(one.ceremony.status(one.now_seconds).unwrap().accused.len() <= 8);
+
+    // The others go on: a joiner of theirs is taken, and a member that votes twice is still shown to have done so.
+    let next = amendment(&base, &[0, 1, 2, 3, 4], 1);
+    one.propose(1, &next, 1);
+    assert_eq!(standing(&one, &next).round, 1);
+    for by in [4, 1, 2] {
+        one.say(by, &next, 1, Saying::Approve).unwrap();
+    }
+    let asked = one.approve(&next, 1).unwrap();
+    let committed = one.sign(&asked, 0);
+    assert!(committed.iter().all(|p| !matches!(p, Promise::Send(_))));
+    let acked = one.take(Input::Acked { size: 1 }).unwrap();
+    let commits = |p: &Promise| matches!(p, Promise::Sign { statement, .. } if statement.saying == Saying::Commit);
+    assert!(acked.iter().any(commits), "{acked:?}");
+    let flood = amendment(&base, &all, 100);
+    one.say(3, &next, 2, Saying::Approve).unwrap();
+    one.say(3, &flood, 2, Saying::Approve).unwrap();
+    let status = one.ceremony.status(one.now_seconds).unwrap();
+    assert!(
+        status
+            .accused
+            .contains(&person(3).identity.name().to_owned())
+    );
+}
+
+/// One member votes and proposes far ahead: the others still meet in the first round.
+#[test]
+fn who_votes_far_ahead_draws_nobody_there() {
+    let (a, b) = two();
+    let mut one = One::amending();
+    one.propose(1, &a, 1);
+    one.propose(3, &a, 16);
+    one.say(3, &a, 16, Saying::Approve).unwrap();
+    assert_eq!(standing(&one, &a).round, 1);
+    // It does not take the rounds between from the next proposal, either.
+    let suggested = one.ceremony.status(one.now_seconds).unwrap().suggested;
+    assert_eq!(suggested, Some((a.hash(), 2)));
+    for by in [1, 2] {
+        one.say(by, &a, 1, Saying::Approve).unwrap();
+    }
+    let asked = one.approve(&a, standing(&one, &a).round).unwrap();
+    one.sign(&asked, 0);
+    let acked = one.take(Input::Acked { size: 1 }).unwrap();
+    assert!(acked.iter().any(|p| matches!(p, Promise::Sign { .. })));
+    assert_eq!(standing(&one, &a).state, status::State::Ready);
+
+    // A round that is lost is left: of four, three are needed, and two chose something else.
+    let mut split = One::amending();
+    split.propose(1, &a, 1);
+    split.propose(1, &b, 1);
+    split.say(1, &a, 1, Saying::Approve).unwrap();
+    for by in [2, 3] {
+        split.say(by, &b, 1, Saying::Approve).unwrap();
+    }
+    // In the first round b can still be won, by this member; a cannot.
+    split.propose(2, &a, 2);
+    split.propose(2, &b, 2);
+    assert_eq!(
+        (standing(&split, &a).round, standing(&split, &b).round),
+        (2, 1)
+    );
+    // Whoever voted later does not go back.
+    let asked = split.approve(&a, 2).unwrap();
+    assert!(matches!(asked[..], [Promise::Sign { .. }]));
+    assert_eq!(standing(&split, &b).round, 2);
+}
+
+/// Three days after it was proposed a manifest may be proposed again, and is signed there.
+#[test]
+fn a_new_round_is_used_once_the_old_one_is_over() {
+    let (a, _) = two();
+    let mut one = One::amending();
+    one.propose(1, &a, 1);
+    assert_eq!(standing(&one, &a).round, 1);
+    one.now_seconds += belfry_protocol::genesis::OPEN_SECONDS;
+    assert_eq!(standing(&one, &a).state, status::State::Expired);
+    let statement = belfry_protocol::genesis::Statement {
+        subject: one.election().subject(a.hash(), 2),
+        saying: Saying::Propose {
+            opened_seconds: one.now_seconds,
+            title: "Again".to_owned(),
+        },
+    };
+    let note = signed(1, &statement).note().clone();
+    let again = belfry_protocol::genesis::Proposal::new(a.clone(), note).unwrap();
+    one.hear(Document::Proposal(Box::new(again))).unwrap();
+    let shown = standing(&one, &a);
+    assert_eq!((shown.round, shown.state), (2, status::State::Open));
+}
+
+/// The signatures of what came are looked at before the step that takes it.
+#[test]
+fn a_wrong_signature_never_reaches_a_step() {
+    let (a, _) = two();
+    let mut one = One::new(Some(federation(&[0, 1, 2, 3])), settings(0));
+    let proposed = proposal(1, &one.election(), &a, 1);
+    let right = vote(2, &one.election(), &a, 1, Saying::Approve);
+    let line = right.line();
+    let mut bytes = line.signature().to_vec();
+    bytes[7] ^= 1;
+    let line = SignatureLine::new(line.name(), line.key_id(), bytes).unwrap();
+    let note = SignedNote::new(right.note().text(), vec![line]).unwrap();
+    let forged = belfry_protocol::genesis::Vote::new(note, None).unwrap();
+    let inputs: Vec<Input> = [
+        Document::Proposal(Box::new(proposed)),
+        Document::Vote(Box::new(right)),
+        Document::Vote(Box::new(forged)),
+    ]
+    .into_iter()
+    .map(|one| Input::Document(Box::new(one)))
+    .collect();
+    let wrong = one.ceremony.check_ahead(&inputs);
+    assert_eq!(wrong.keys().copied().collect::<Vec<_>>(), [2]);
+    let said = wrong[&2].to_string();
+    let expected = GenesisError::Signature {
+        name: person(2).identity.name().to_owned(),
+    };
+    assert_eq!(said, expected.to_string());
+    // Looking changes nothing.
+    assert_eq!(one.ceremony.documents(), []);
+}
