@@ -16,6 +16,8 @@
 //! | `cert-<serial>.note` | the certificate of a serial, in clear |
 //! | `revoked-<serial>.note` | its revocation, if it was withdrawn, in clear |
 //!
+//! A recovery key is a file of its own, wherever its holder keeps it: see [`RecoveryKey`].
+//!
 //! In plain mode, by explicit choice, there is no `unlock.age` and the files end in `.key`, readable by the owner only.
 
 #![deny(missing_docs)]
@@ -28,6 +30,7 @@ mod load;
 mod node_keys;
 mod public;
 mod record;
+mod recovery;
 mod revoke;
 mod rotate;
 mod rotation;
@@ -39,6 +42,7 @@ pub use dir::{CreateOptions, KeyDir, Protection};
 pub use error::KeyError;
 pub use fingerprint::{fingerprint, is_fingerprint};
 pub use node_keys::{NodeKeys, PurposeKeys};
+pub use recovery::RecoveryKey;
 pub use rotate::RotateOptions;
 pub use rotation::{CRITICAL_DAYS, RotationLevel, RotationState, VALIDITY_DAYS, WARNING_DAYS};
 pub use seal::{MAX_WORK_FACTOR, WORK_FACTOR};

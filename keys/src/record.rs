@@ -23,15 +23,17 @@ pub(crate) enum Kind {
     Log,
     Transport,
     NodeSecret,
+    Recovery,
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Identity,
         Self::Operational,
         Self::Log,
         Self::Transport,
         Self::NodeSecret,
+        Self::Recovery,
     ];
 
     pub(crate) fn as_str(self) -> &'static str {
@@ -41,6 +43,7 @@ impl Kind {
             Self::Log => "log",
             Self::Transport => "transport",
             Self::NodeSecret => "node-secret",
+            Self::Recovery => "recovery",
         }
     }
 
@@ -48,7 +51,9 @@ impl Kind {
     pub(crate) fn stem(self, serial: u64) -> String {
         match self {
             Self::Operational | Self::Log => format!("{}-{serial}", self.as_str()),
-            Self::Identity | Self::Transport | Self::NodeSecret => self.as_str().to_owned(),
+            Self::Identity | Self::Transport | Self::NodeSecret | Self::Recovery => {
+                self.as_str().to_owned()
+            }
         }
     }
 }

@@ -78,17 +78,42 @@ impl Opener {
 
 /// Makes a new X25519 identity and the content of `unlock.age` that holds it.
 pub(crate) fn new_unlock(passphrase: SecretString) -> Result<(Opener, Vec<u8>), KeyError> {
+    let identity = x25519::Identity::generate();
+    let content = lock(identity.to_string().expose_secret().as_bytes(), passphrase)?;
+    Ok((Opener::Age(Box::new(identity)), content))
+}
+
+/// A text under a passphrase.
+pub(crate) fn lock(text: &[u8], passphrase: SecretString) -> Result<Vec<u8>, KeyError> {
     if passphrase.expose_secret().is_empty() {
         return Err(KeyError::EmptyPassphrase);
     }
-    let identity = x25519::Identity::generate();
     let mut recipient = scrypt::Recipient::new(passphrase);
     recipient.set_work_factor(WORK_FACTOR);
-    let content = age::encrypt(&recipient, identity.to_string().expose_secret().as_bytes());
-    Ok((
-        Opener::Age(Box::new(identity)),
-        content.map_err(|_| KeyError::Encrypt)?,
-    ))
+    age::encrypt(&recipient, text).map_err(|_| KeyError::Encrypt)
+}
+
+/// What [`lock`] locked.
+pub(crate) fn unlock(
+    content: &[u8],
+    passphrase: SecretString,
+    path: &Path,
+) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    let mut key = scrypt::Identity::new(passphrase);
+    key.set_max_work_factor(MAX_WORK_FACTOR);
+    decrypt(&key, content, MAX_RECORD_BYTES).map_err(|error| match error {
+        DecryptError::DecryptionFailed | DecryptError::KeyDecryptionFailed => {
+            KeyError::WrongPassphrase(path.to_owned())
+        }
+        DecryptError::ExcessiveWork { required, .. } => KeyError::WorkFactor {
+            path: path.to_owned(),
+            required,
+        },
+        _ => KeyError::Corrupt {
+            path: path.to_owned(),
+            problem: "it is not an age file under a passphrase",
+        },
+    })
 }
 
 /// Opens the content of `unlock.age`.
@@ -97,28 +122,15 @@ pub(crate) fn open_unlock(
     passphrase: SecretString,
     path: &Path,
 ) -> Result<Opener, KeyError> {
-    let corrupt = |problem| KeyError::Corrupt {
-        path: path.to_owned(),
-        problem,
-    };
-    let mut key = scrypt::Identity::new(passphrase);
-    key.set_max_work_factor(MAX_WORK_FACTOR);
-    let text = decrypt(&key, content, MAX_RECORD_BYTES).map_err(|error| match error {
-        DecryptError::DecryptionFailed | DecryptError::KeyDecryptionFailed => {
-            KeyError::WrongPassphrase(path.to_owned())
-        }
-        DecryptError::ExcessiveWork { required, .. } => KeyError::WorkFactor {
-            path: path.to_owned(),
-            required,
-        },
-        _ => corrupt("it is not an age file under a passphrase"),
-    })?;
+    let text = unlock(content, passphrase, path)?;
     let identity = std::str::from_utf8(&text)
         .ok()
         .and_then(|text| text.parse::<x25519::Identity>().ok());
-    Ok(Opener::Age(Box::new(
-        identity.ok_or(corrupt("it holds no age identity"))?,
-    )))
+    let corrupt = KeyError::Corrupt {
+        path: path.to_owned(),
+        problem: "it holds no age identity",
+    };
+    Ok(Opener::Age(Box::new(identity.ok_or(corrupt)?)))
 }
 
 fn decrypt(

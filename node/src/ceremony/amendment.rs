@@ -2,19 +2,18 @@
 //! tickets, and of the newest certificates that are known. May not vote on it.
 
 use super::clerk;
-use super::guests;
 use super::task::{Task, now_seconds};
 use super::view;
+use super::{guests, recovery_keys};
 use crate::exit::{Code, Failure};
 use belfry_protocol::cert::certificate_hash;
 use belfry_protocol::engine::federation::members::Members;
+use belfry_protocol::genesis::Card;
 use belfry_protocol::genesis::ceremony::confirmation;
-use belfry_protocol::genesis::{Card, recovery_key_hash};
 use belfry_protocol::manifest::{
     DEFAULT_RESIGN_LEAD_SECONDS, DEFAULT_VALIDITY_SECONDS, Manifest, Member, check_amendment,
     smallest_amendment,
 };
-use belfry_protocol::note::VerifierKey;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -52,6 +51,8 @@ pub struct AmendPlan {
     pub effective_in: Option<u64>,
     /// Verifier keys that may recover the federation.
     pub recovery_keys: Vec<String>,
+    /// Verifier keys, or first digits of their hashes, that may not any more.
+    pub drop_recovery_keys: Vec<String>,
 }
 
 fn usage(text: impl Into<String>) -> Failure {
@@ -154,14 +155,8 @@ fn make(
         None => DEFAULT_VALIDITY_SECONDS,
     };
     let created_seconds = now_seconds.max(base.created_seconds);
-    let mut recovery_keys = base.recovery_keys.clone();
-    for key in &plan.recovery_keys {
-        let key = VerifierKey::parse(key)
-            .map_err(|error| usage(format!("--recovery-key {key}: {error}")))?;
-        recovery_keys.push(recovery_key_hash(&key));
-    }
-    recovery_keys.sort();
-    recovery_keys.dedup();
+    let keys = recovery_keys::without(&base.recovery_keys, &plan.drop_recovery_keys)?;
+    let keys = recovery_keys::with(&keys, &plan.recovery_keys)?;
     let mut next = Manifest {
         epoch: base.epoch + 1,
         previous: Some(base.hash()),
@@ -174,7 +169,7 @@ fn make(
             .filter(|wait| *wait > 0)
             .map(|wait| created_seconds.saturating_add(wait)),
         members,
-        recovery_keys,
+        recovery_keys: keys,
         ..base.clone()
     };
     next.tower_quorum = plan.quorum.unwrap_or_else(|| quorum(base, &next));
@@ -243,6 +238,7 @@ impl Task {
         let drafted = json!({
             "file": next.to_json(), "drafted": hash.to_hex(), "draft_epoch": next.epoch, "diff": diff, "warnings": warnings,
             "draft_confirm": confirmation(next.epoch, &hash), "joiners": joiners, "dry_run": dry_run,
+            "base": base.to_json(), "federation_id": self.federation_id().map(|id| id.to_hex()),
         });
         if dry_run {
             return Ok(drafted);

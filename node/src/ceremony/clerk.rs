@@ -2,7 +2,7 @@
 
 use super::amendment::AmendPlan;
 use super::draft::{Draft, Given};
-use super::guests;
+use super::{guests, recovery_keys};
 use crate::exit::{Code, Failure};
 use belfry_protocol::genesis::ceremony::{Document, Status};
 use belfry_protocol::genesis::{
@@ -48,9 +48,24 @@ pub enum Wish {
         without: Vec<String>,
         /// First digits of the hash of a manifest that is proposed again, in the next round.
         again: Option<String>,
+        /// Verifier keys that may recover the federation.
+        #[serde(default)]
+        recovery_keys: Vec<String>,
     },
     /// A human reviewed a manifest and wants it.
     Sign {
+        /// Its whole hash, as it was reviewed.
+        manifest: String,
+        /// What the human typed.
+        confirm: String,
+    },
+    /// Tell everybody of a manifest that recovery keys signed.
+    Recover {
+        /// Its file.
+        recovery: String,
+    },
+    /// A human gives way to a manifest that recovery keys signed.
+    Yield {
         /// Its whole hash, as it was reviewed.
         manifest: String,
         /// What the human typed.
@@ -121,7 +136,8 @@ pub(super) fn meant(documents: &[Document], digits: Option<&str>) -> Result<Mani
         let manifest = match document {
             Document::Proposal(proposal) => proposal.manifest(),
             Document::Certificate(certificate) => &certificate.manifest,
-            _ => continue,
+            Document::Link(link) => link.manifest(),
+            Document::Vote(_) | Document::Evidence(_) => continue,
         };
         if !known.contains(&manifest) {
             known.push(manifest);
@@ -201,6 +217,7 @@ pub(super) struct Plan<'a> {
     pub(super) threshold: Option<u32>,
     pub(super) without: &'a [String],
     pub(super) again: Option<&'a str>,
+    pub(super) recovery_keys: &'a [String],
 }
 
 /// Makes the manifest of everybody who came, or takes a known one, and the statement that proposes it in the next free round.
@@ -337,7 +354,7 @@ fn make(
         limits: Limits::default(),
         mirroring: true,
         effective_seconds: None,
-        recovery_keys: Vec::new(),
+        recovery_keys: recovery_keys::with(&[], plan.recovery_keys)?,
     })
 }
 

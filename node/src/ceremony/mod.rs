@@ -8,7 +8,7 @@
 //! | [`draft`] | `founding.json`, `guests.json`: the lineage, who came, tickets that were given |
 //! | `desk` | one step: store, commit, signatures, entries, and again until nothing is owed |
 //! | `guests` | tickets and cards: who may be in the draft |
-//! | `amendment` | what an amendment is to change, as a manifest |
+//! | `amendment`, `recovery_keys` | what an amendment is to change, as a manifest |
 //! | `clerk` | what operators ask: propose, sign, refuse, invite |
 //! | `exchange` | `/belfry/found/1`: what the others lack, and what they have |
 //! | `talk` | what the others say, and what they are answered |
@@ -26,6 +26,7 @@ mod epochs;
 mod exchange;
 mod guests;
 mod member;
+mod recovery_keys;
 mod talk;
 mod task;
 mod view;

@@ -315,7 +315,8 @@ impl Task {
             let members = match document {
                 Document::Proposal(proposal) => &proposal.manifest().members,
                 Document::Certificate(certificate) => &certificate.manifest.members,
-                _ => continue,
+                Document::Link(link) => &link.manifest().members,
+                Document::Vote(_) | Document::Evidence(_) => continue,
             };
             friends.extend(members.iter().map(line));
         }

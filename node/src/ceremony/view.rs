@@ -15,8 +15,15 @@ fn manifest(one: &ManifestStatus, epoch: u64) -> Value {
         .iter()
         .map(|(name, reason)| json!({ "name": name, "reason": reason }))
         .collect();
+    let recovery = one.recovery.as_ref().map(|recovery| {
+        json!({
+            "seen": shown_seconds(recovery.seen_seconds), "yield_from": shown_seconds(recovery.from_seconds),
+            "yield_from_seconds": recovery.from_seconds, "keys": recovery.keys, "yielded": recovery.yielded,
+            "needed": recovery.needed,
+        })
+    });
     json!({
-        "manifest": one.manifest.to_hex(), "state": one.state.word(), "title": one.title, "proposer": one.proposer,
+        "recovery": recovery, "manifest": one.manifest.to_hex(), "state": one.state.word(), "title": one.title, "proposer": one.proposer,
         "opened_seconds": one.opened_seconds, "opened": shown_seconds(one.opened_seconds), "round": one.round,
         "approved": one.approved, "in_round": one.in_round, "committed": one.committed, "refused": refused, "silent": one.silent,
         "needed": one.needed, "confirm": confirmation(epoch, &one.manifest),
@@ -101,6 +108,7 @@ fn epochs(beside: &Beside<'_>) -> Value {
             "epoch": manifest.epoch, "manifest": manifest.hash().to_hex(), "in_force": at < beside.in_force,
             "created": shown_seconds(manifest.created_seconds),
             "effective": manifest.effective_seconds.map(shown_seconds), "members": manifest.members.len(),
+            "recovery_keys": manifest.recovery_keys.iter().map(belfry_protocol::tlog::hash::Hash::to_hex).collect::<Vec<_>>(),
             "recovered": matches!(link, Link::Recovered(_)),
         })
     };

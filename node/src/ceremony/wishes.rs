@@ -8,6 +8,7 @@ use super::view::{self, Beside};
 use crate::clock;
 use crate::exit::{Code, Failure};
 use belfry_protocol::genesis::ceremony::{Document, Input, Status, VoteRecord};
+use belfry_protocol::genesis::chain::Link;
 use belfry_protocol::genesis::{Election, Pinned, Proposal, Saying, Vote};
 use belfry_protocol::manifest::Manifest;
 use belfry_protocol::note::SignedNote;
@@ -35,6 +36,7 @@ impl Task {
                 threshold,
                 without,
                 again,
+                recovery_keys,
             } => {
                 let status = self.votes()?;
                 let plan = Plan {
@@ -43,6 +45,7 @@ impl Task {
                     threshold: *threshold,
                     without,
                     again: again.as_deref(),
+                    recovery_keys,
                 };
                 let now = now_seconds();
                 let made = clerk::propose(
@@ -62,6 +65,26 @@ impl Task {
                 let outcome = self.take(vec![Input::Approve {
                     manifest: hash,
                     round,
+                    confirm: confirm.clone(),
+                }])?;
+                first_refusal(&outcome)?;
+                let mut shown = self.shown(&hash.to_hex())?;
+                shown["unsigned"] = json!(outcome.unsigned.len());
+                Ok(shown)
+            }
+            Wish::Recover { recovery } => {
+                let link = Link::parse(recovery.as_bytes()).map_err(refused)?;
+                if !matches!(link, Link::Recovered(_)) {
+                    return Err(refused("it is not a manifest of recovery keys"));
+                }
+                let hash = link.manifest().hash().to_hex();
+                self.say(Document::Link(Box::new(link)))?;
+                self.shown(&hash)
+            }
+            Wish::Yield { manifest, confirm } => {
+                let hash = meant(manifest)?.hash();
+                let outcome = self.take(vec![Input::Yield {
+                    manifest: hash,
                     confirm: confirm.clone(),
                 }])?;
                 first_refusal(&outcome)?;

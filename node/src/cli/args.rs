@@ -18,9 +18,12 @@ pub(super) use export::{ExportArgs, ExportFormat};
 pub(super) use forks::{ForkArgs, ForkExportArgs, ForksCommand};
 pub(super) use genesis::{
     AmendArgs, DraftArgs, GenesisCommand, GenesisExportArgs, GenesisVerifyArgs, ImportArgs,
-    InviteArgs, JoinArgs, ProposeArgs, ReachArgs, RejectArgs, SignArgs, SignRequestArgs, WhichArgs,
+    InviteArgs, JoinArgs, ProposeArgs, ReachArgs, RecoveryCommand, RecoveryDraftArgs,
+    RecoverySendArgs, RecoverySignArgs, RejectArgs, SignArgs, SignRequestArgs, WhichArgs,
 };
-pub(super) use keys::{KeyCommand, KeyExportArgs, PurposeArg, ReasonArg, RevokeArgs, RotateArgs};
+pub(super) use keys::{
+    KeyCommand, KeyExportArgs, PurposeArg, ReasonArg, RecoveryKeyArgs, RevokeArgs, RotateArgs,
+};
 pub(super) use peers::{BanArgs, PeersCommand, WhomArgs};
 pub(super) use run::{DemoArgs, RunArgs, ThiefArgs, TransportArg};
 pub(super) use witnessed::HeadArgs;

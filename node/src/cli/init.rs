@@ -73,10 +73,7 @@ fn protection(context: &Context, args: &InitArgs) -> Result<Protection, Failure>
     if args.plain_keys {
         return Ok(Protection::Plain);
     }
-    context.passphrase(true).map_err(key_failure)?.map(Protection::Passphrase).ok_or_else(|| {
-        Failure::new(Code::KeyUnavailable, "no passphrase for the new keys")
-            .hint("give one with --passphrase-file FILE, or choose unencrypted keys with --plain-keys")
-    })
+    super::keys::new_protection(context, "for the new keys")
 }
 
 /// A log key made by another tlog tool.

@@ -1,11 +1,12 @@
 //! `belfry key …`: what keys there are, and their public halves for others.
 
-use super::args::{KeyExportArgs, PurposeArg};
+use super::args::{KeyExportArgs, PurposeArg, RecoveryKeyArgs};
 use super::context::{Context, key_failure};
 use crate::clock;
 use crate::exit::{Code, Failure};
 use crate::key_state::{KeyState, line};
-use belfry_keys::fingerprint;
+use belfry_keys::{Protection, RecoveryKey, fingerprint};
+use belfry_protocol::genesis::recovery_key_hash;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -129,4 +130,44 @@ pub(super) fn export(context: &Context, args: &KeyExportArgs) -> Result<(), Fail
         .result(&text, &json!({ "private": text.as_str() }))?;
     context.out.say("Whoever has this key can sign in this node's name. A second signer of one ledger is a fork.");
     Ok(())
+}
+
+/// A key that belongs to no node: a person keeps it.
+pub(super) fn recovery(context: &Context, args: &RecoveryKeyArgs) -> Result<(), Failure> {
+    if context.global.dry_run && !args.show {
+        let text = format!("would make a recovery key in {}", args.file.display());
+        return context.out.result(&text, &json!({ "dry_run": true }));
+    }
+    let key = match &args.name {
+        None => RecoveryKey::open(&args.file, || context.passphrase(false))
+            .map(|key| key.verifier().clone()),
+        Some(name) => {
+            let protection = match args.plain_keys {
+                true => Protection::Plain,
+                false => new_protection(context, "for the new key")?,
+            };
+            let now_seconds = clock::now().wall_seconds();
+            RecoveryKey::create(&args.file, name, protection, now_seconds)
+        }
+    };
+    let key = key.map_err(key_failure)?;
+    let (vkey, hash) = (key.to_string(), recovery_key_hash(&key).to_hex());
+    context.out.result(
+        &vkey,
+        &json!({ "vkey": vkey, "hash": hash, "file": args.file }),
+    )?;
+    context.out.say(format!(
+        "manifests list it as {hash}\nnext: belfry genesis propose --recovery-key VKEY, or belfry genesis amend --recovery-key VKEY; keep the file offline"
+    ));
+    Ok(())
+}
+
+/// A new passphrase, which must come from somewhere.
+pub(super) fn new_protection(context: &Context, what: &str) -> Result<Protection, Failure> {
+    let passphrase = context.passphrase(true).map_err(key_failure)?;
+    passphrase.map(Protection::Passphrase).ok_or_else(|| {
+        Failure::new(Code::KeyUnavailable, format!("no passphrase {what}")).hint(
+            "give one with --passphrase-file FILE, or choose unencrypted keys with --plain-keys",
+        )
+    })
 }

@@ -152,6 +152,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
             KeyCommand::Rotate(args) => rotate::run(&context, &args),
             KeyCommand::Revoke(args) => rotate::revoke(&context, &args),
             KeyCommand::Export(args) => keys::export(&context, &args),
+            KeyCommand::Recovery(args) => keys::recovery(&context, &args),
         },
         Command::Token { command } => match command {
             TokenCommand::Create(args) => tokens::create(&context, &args),

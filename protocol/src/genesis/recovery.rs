@@ -4,10 +4,10 @@
 
 use super::certificate::{MAX_APPROVAL_NOTES, approval_round, check_order};
 use super::fields::{Fields, notes_value, print};
-use super::{Check, Election, GenesisError, Saying, Statement, Verifier};
+use super::{Check, Election, GenesisError, Roll, Saying, Statement, Verifier};
 use crate::entry::json::Json;
 use crate::manifest::{MAX_MANIFEST_BYTES, MAX_MEMBERS, MAX_RECOVERY_KEYS, Manifest};
-use crate::note::{SignedNote, VerifierKey};
+use crate::note::{SignatureLine, SignedNote, SigningKey, VerifierKey};
 use crate::tlog::hash::{Hash, sha256};
 use std::collections::BTreeSet;
 
@@ -90,6 +90,63 @@ impl Recovery {
         }
     }
 
+    /// How many recovery keys of an epoch must sign: more than half.
+    #[must_use]
+    pub fn needed(base: &Manifest) -> usize {
+        base.recovery_keys.len() / 2 + 1
+    }
+
+    /// How many members of epoch N must give way: n - t + 1, so that no t are left for anything else.
+    pub(super) fn yields_needed(roll: &Roll<'_>) -> usize {
+        let voters = roll.seats().filter(|seat| roll.votes(*seat)).count();
+        voters.saturating_sub(roll.threshold()) + 1
+    }
+
+    /// The same with the signature of one more recovery key. `earlier`: what others signed of this manifest. Says nothing
+    /// about whether it is enough; [`Recovery::verify_keys`] does.
+    ///
+    /// # Errors
+    /// [`GenesisError`] when the manifest cannot follow, or the key may not sign it.
+    pub fn signed_by(
+        key: &SigningKey,
+        election: &Election<'_>,
+        manifest: &Manifest,
+        earlier: Option<&Self>,
+    ) -> Result<Self, GenesisError> {
+        election.check(manifest)?;
+        let text = Self::statement(election, manifest).to_string();
+        let line = key.sign_note(&text)?;
+        let mut signed: Vec<(String, VerifierKey, SignatureLine)> = Vec::new();
+        if let Some(earlier) = earlier {
+            if earlier.manifest != *manifest || earlier.note.text() != text {
+                return Err(GenesisError::malformed(
+                    WHAT,
+                    "what others signed is another manifest",
+                ));
+            }
+            let lines = earlier.keys.iter().zip(earlier.note.signatures());
+            signed.extend(lines.map(|(key, line)| (key.to_string(), key.clone(), line.clone())));
+        }
+        let verifier = key.verifier();
+        if !signed.iter().any(|(_, held, _)| held == verifier) {
+            signed.push((verifier.to_string(), verifier.clone(), line));
+        }
+        signed.sort_by(|(a, ..), (b, ..)| a.cmp(b));
+        let (keys, lines): (Vec<_>, Vec<_>) =
+            signed.into_iter().map(|(_, key, line)| (key, line)).unzip();
+        let made = Self {
+            manifest: manifest.clone(),
+            keys,
+            note: SignedNote::new(&text, lines)?,
+            acceptances: Vec::new(),
+            yields: Vec::new(),
+        };
+        match made.verify_keys(election, &mut Verifier::new(super::Strict)) {
+            Ok(()) | Err(GenesisError::Missing { .. }) => Ok(made),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Verifies that more than half of the recovery keys of epoch N signed it, and that none of these is a recovery key again.
     ///
     /// # Errors
@@ -123,7 +180,7 @@ impl Recovery {
             }
             verifier.line(key, self.note.text(), line)?;
         }
-        let needed = base.recovery_keys.len() / 2 + 1;
+        let needed = Self::needed(base);
         if self.keys.len() < needed {
             return Err(GenesisError::Missing {
                 what: "recovery keys",
@@ -192,8 +249,7 @@ impl Recovery {
             verifier.line(roll.key(seat), note.text(), line)?;
             yielded.insert(seat);
         }
-        let voters = roll.seats().filter(|seat| roll.votes(*seat)).count();
-        let needed = voters.saturating_sub(roll.threshold()) + 1;
+        let needed = Self::yields_needed(&roll);
         if yielded.len() < needed {
             let silent = roll
                 .seats()

@@ -7,7 +7,7 @@ use belfry_protocol::genesis::ceremony::{
 };
 use belfry_protocol::genesis::chain::Link;
 use belfry_protocol::genesis::{
-    Election, Recovery, Saying, Vote, YIELD_AFTER_SECONDS, recovery_key_hash,
+    Election, Recovery, Saying, Strict, Verifier, Vote, YIELD_AFTER_SECONDS, recovery_key_hash,
 };
 use belfry_protocol::manifest::{Federation, Manifest};
 use belfry_protocol::note::SigningKey;
@@ -183,4 +183,48 @@ fn who_committed_yields_to_nothing_else_and_who_yielded_commits_nothing_else() {
         .say(1, &made.manifest, 0, Saying::Yield { seen_seconds })
         .unwrap();
     assert_eq!(yielded.ceremony.status(0).unwrap().accused, [name(1)]);
+}
+
+/// Three keys, of which two are needed: signed one after the other, each where it is kept.
+#[test]
+fn recovery_keys_sign_one_after_the_other() {
+    let key = |at: u8| SigningKey::ed25519(&format!("key{at}.example"), [at; 32]).unwrap();
+    let mut hashes: Vec<_> = (1..=3)
+        .map(|at| recovery_key_hash(key(at).verifier()))
+        .collect();
+    hashes.sort();
+    let base = Manifest {
+        recovery_keys: hashes,
+        ..founding(&[0, 1, 2, 3], 0)
+    };
+    let unused = vec![recovery_key_hash(key(2).verifier())];
+    let next = Manifest {
+        recovery_keys: unused.clone(),
+        ..amendment(&base, &[0, 1, 2], 5)
+    };
+    let base = Federation::new(base.hash(), base).unwrap();
+    let election = Election::amending(base.id(), base.manifest());
+    assert_eq!(Recovery::needed(base.manifest()), 2);
+    let first = Recovery::signed_by(&key(3), &election, &next, None).unwrap();
+    let mut verifier = Verifier::new(Strict);
+    let alone = first.verify_keys(&election, &mut verifier).unwrap_err();
+    assert!(alone.to_string().contains("1 of the 2"), "{alone}");
+    let first = Recovery::parse(first.to_json().as_bytes()).unwrap();
+    // The same key again is no second one.
+    let again = Recovery::signed_by(&key(3), &election, &next, Some(&first)).unwrap();
+    assert_eq!(again, first);
+    let both = Recovery::signed_by(&key(1), &election, &next, Some(&first)).unwrap();
+    both.verify_keys(&election, &mut verifier).unwrap();
+
+    // A key that the new epoch lists again, or that the old one does not list, signs nothing.
+    let kept = Recovery::signed_by(&key(2), &election, &next, Some(&first)).unwrap_err();
+    assert!(kept.to_string().contains("works once"), "{kept}");
+    let stranger = Recovery::signed_by(&key(9), &election, &next, None).unwrap_err();
+    assert!(stranger.to_string().contains("no say"), "{stranger}");
+    let other = Manifest {
+        recovery_keys: unused,
+        ..amendment(base.manifest(), &[0, 1, 3], 5)
+    };
+    let other = Recovery::signed_by(&key(1), &election, &other, Some(&first)).unwrap_err();
+    assert!(other.to_string().contains("another manifest"), "{other}");
 }

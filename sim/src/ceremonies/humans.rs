@@ -161,7 +161,7 @@ impl World {
     /// Those who wish to give way to a recovery do, when they may, and now and then before.
     pub(super) fn may_give_way(&mut self, who: Who, status: &Status) {
         let yields = self.members[&who].human.yields && status.yielded.is_none();
-        let on = status.manifests.iter().find(|one| one.is_recovery);
+        let on = status.manifests.iter().find(|one| one.recovery.is_some());
         let Some(on) = on.filter(|_| yields) else {
             return;
         };

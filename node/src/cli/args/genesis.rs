@@ -67,6 +67,68 @@ pub enum GenesisCommand {
     /// Take a vote that was signed elsewhere
     #[command(after_help = "Example:\n  belfry genesis import vote.json")]
     Import(ImportArgs),
+    /// Go on with fewer members than the threshold, by recovery keys; every verifier sees for ever that it was one
+    #[command(
+        after_help = "A survivor drafts, holders of recovery keys sign one after the other, a survivor sends it, and 72 hours after they saw it\nmembers may give way. Not giving way is the veto.\n\nExample:\n  belfry genesis recovery draft --remove t2.example --remove t3.example --key VKEY > request.json\n  belfry genesis recovery sign request.json --key ann.key > signed.json\n  belfry genesis recovery send signed.json\n  belfry genesis recovery yield 9c1e44b0"
+    )]
+    Recovery {
+        #[command(subcommand)]
+        command: RecoveryCommand,
+    },
+}
+
+/// `genesis recovery …`
+#[derive(Subcommand, Debug)]
+pub enum RecoveryCommand {
+    /// Draft the next manifest for recovery keys to sign; nothing is proposed
+    #[command(
+        after_help = "Takes what `genesis amend` takes. The keys that sign are not recovery keys of the new epoch: each works once.\n\nExample:\n  belfry genesis recovery draft --remove t2.example --remove t3.example --key VKEY > request.json"
+    )]
+    Draft(Box<RecoveryDraftArgs>),
+    /// Review the draft and sign it with a recovery key; needs no network and no node
+    #[command(
+        after_help = "Example:\n  belfry genesis recovery sign request.json --key ann.key > signed.json"
+    )]
+    Sign(RecoverySignArgs),
+    /// Tell everybody of a draft that enough recovery keys signed
+    #[command(after_help = "Example:\n  belfry genesis recovery send signed.json")]
+    Send(RecoverySendArgs),
+    /// Give way to it, 72 hours after this node saw it or later; who joins signs with `genesis sign` instead
+    #[command(
+        after_help = "Example:\n  belfry genesis recovery yield 9c1e44b0 --confirm 3:9c1e44b0"
+    )]
+    Yield(SignArgs),
+}
+
+/// `genesis recovery draft`
+#[derive(Args, Debug)]
+pub struct RecoveryDraftArgs {
+    /// A recovery key that will sign, as its holder printed it; more than half of those that the epoch lists must
+    #[arg(long = "key", value_name = "VKEY", required = true)]
+    pub keys: Vec<String>,
+    /// What changes.
+    #[command(flatten)]
+    pub changes: AmendArgs,
+}
+
+/// `genesis recovery sign`
+#[derive(Args, Debug)]
+pub struct RecoverySignArgs {
+    /// What `genesis recovery draft` printed, or what another holder signed
+    pub request: PathBuf,
+    /// The file that `key recovery` made
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+    /// EPOCH:HASH, for scripts
+    #[arg(long, value_name = "EPOCH:HASH")]
+    pub confirm: Option<String>,
+}
+
+/// `genesis recovery send`
+#[derive(Args, Debug)]
+pub struct RecoverySendArgs {
+    /// What the last holder's `genesis recovery sign` printed
+    pub request: PathBuf,
 }
 
 /// Where others reach this node.
@@ -113,6 +175,9 @@ pub struct ProposeArgs {
     /// Leave out somebody who came
     #[arg(long, value_name = "NAME", conflicts_with = "again")]
     pub without: Vec<String>,
+    /// A verifier key that may recover the federation; `belfry key recovery` makes one
+    #[arg(long = "recovery-key", value_name = "VKEY", conflicts_with = "again")]
+    pub recovery_keys: Vec<String>,
     /// Propose a known manifest again, by the first digits of its hash
     #[arg(long, value_name = "HASH")]
     pub again: Option<String>,
@@ -160,6 +225,9 @@ pub struct AmendArgs {
     /// A verifier key that may recover the federation, beside those that may already
     #[arg(long = "recovery-key", value_name = "VKEY")]
     pub recovery_keys: Vec<String>,
+    /// One that may not any more: a verifier key, or six or more digits of its hash
+    #[arg(long = "drop-recovery-key", value_name = "VKEY")]
+    pub drop_recovery_keys: Vec<String>,
 }
 
 /// `genesis sign`

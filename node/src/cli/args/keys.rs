@@ -1,6 +1,7 @@
 //! Arguments of `belfry key …`. Parses only; does nothing.
 
 use clap::{Args, Subcommand, ValueEnum};
+use std::path::PathBuf;
 
 /// `key …`
 #[derive(Subcommand, Debug)]
@@ -23,6 +24,27 @@ pub enum KeyCommand {
         after_help = "Examples:\n  belfry key export > log.vkey\n  belfry key export --every-serial > log.vkey\n  belfry key export --purpose subtree > subtree.vkey"
     )]
     Export(KeyExportArgs),
+    /// Make a recovery key: a file of its own, for a person to keep offline
+    #[command(
+        after_help = "It belongs to no node and is used once: to sign a manifest when too few members are left to amend (genesis recovery).\nGive the printed key to whoever proposes a founding or an amendment.\n\nExamples:\n  belfry key recovery ann.key --name ann.recovery > ann.vkey\n  belfry key recovery ann.key --show"
+    )]
+    Recovery(RecoveryKeyArgs),
+}
+
+/// `key recovery`
+#[derive(Args, Debug)]
+pub struct RecoveryKeyArgs {
+    /// The file with the private key; it must not exist yet
+    pub file: PathBuf,
+    /// What the key is called: lower-case, like ann.recovery
+    #[arg(long, required_unless_present = "show")]
+    pub name: Option<String>,
+    /// Do not encrypt it with a passphrase
+    #[arg(long)]
+    pub plain_keys: bool,
+    /// Print the public half of a key that was made before
+    #[arg(long, conflicts_with_all = ["name", "plain_keys"])]
+    pub show: bool,
 }
 
 /// Which key.

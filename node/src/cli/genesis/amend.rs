@@ -8,8 +8,9 @@ use crate::exit::{Code, Failure};
 use belfry_protocol::manifest::Manifest;
 use serde_json::Value;
 
-pub(super) fn amend(context: &Context, args: &AmendArgs) -> Result<(), Failure> {
-    let plan = AmendPlan {
+/// What the options ask for.
+pub(super) fn plan(args: &AmendArgs) -> AmendPlan {
+    AmendPlan {
         title: args.title.clone(),
         add: args.add,
         without: args.without.clone(),
@@ -23,27 +24,20 @@ pub(super) fn amend(context: &Context, args: &AmendArgs) -> Result<(), Failure> 
         expires_days: args.expires_days,
         effective_in: args.effective_in,
         recovery_keys: args.recovery_keys.clone(),
-    };
+        drop_recovery_keys: args.drop_recovery_keys.clone(),
+    }
+}
+
+pub(super) fn amend(context: &Context, args: &AmendArgs) -> Result<(), Failure> {
+    let plan = Box::new(plan(args));
     let dry_run = context.global.dry_run;
-    let value = ask(
-        context,
-        &Wish::Amend {
-            plan: Box::new(plan),
-            dry_run,
-        },
-    )?;
+    let value = ask(context, &Wish::Amend { plan, dry_run })?;
     let manifest = Manifest::parse(text(&value, "file").as_bytes())
         .map_err(|error| Failure::new(Code::VerificationFailed, error.to_string()))?;
-    let lines = |key: &str| {
-        let all = items(&value, key).iter().filter_map(Value::as_str);
-        all.map(str::to_owned).collect::<Vec<_>>()
-    };
-    let mut printed = lines("diff");
-    let warnings = lines("warnings");
-    printed.extend(warnings.into_iter().map(|one| format!("warning    {one}")));
-    printed.extend(review::hash_lines(&manifest));
-    context.out.result(&printed.join("\n"), &value)?;
-    let joiners = lines("joiners").join(", ");
+    context
+        .out
+        .result(&drafted(&value, &manifest).join("\n"), &value)?;
+    let joiners = super::words(&value, "joiners");
     if !joiners.is_empty() {
         context.out.say(format!("they sign too: {joiners}"));
     }
@@ -57,6 +51,19 @@ pub(super) fn amend(context: &Context, args: &AmendArgs) -> Result<(), Failure> 
     Ok(())
 }
 
+/// What a draft changes, what may go wrong with it, and its hash.
+pub(super) fn drafted(value: &Value, manifest: &Manifest) -> Vec<String> {
+    let lines = |key: &str| {
+        let all = items(value, key).iter().filter_map(Value::as_str);
+        all.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let mut printed = lines("diff");
+    let warnings = lines("warnings");
+    printed.extend(warnings.into_iter().map(|one| format!("warning    {one}")));
+    printed.extend(review::hash_lines(manifest));
+    printed
+}
+
 /// Epochs and proposals.
 pub(super) fn list(context: &Context) -> Result<(), Failure> {
     let value = ask(context, &Wish::Status)?;
@@ -68,8 +75,12 @@ pub(super) fn list(context: &Context) -> Result<(), Failure> {
                 (_, Some(at)) => format!("active, takes effect {at}"),
                 _ => "active".to_owned(),
             };
+            let recovered = match one["recovered"].as_bool() {
+                Some(true) => ", RECOVERED by recovery keys",
+                _ => "",
+            };
             format!(
-                "epoch {:<4} {}  {} members, made {}: {state}",
+                "epoch {:<4} {}  {} members, made {}: {state}{recovered}",
                 one["epoch"],
                 short(text(one, "manifest")),
                 one["members"],
@@ -77,6 +88,10 @@ pub(super) fn list(context: &Context) -> Result<(), Failure> {
             )
         })
         .collect();
+    let newest = items(&value, "epochs").last();
+    let keys = newest.map_or(&[][..], |newest| items(newest, "recovery_keys"));
+    let keys = keys.iter().filter_map(Value::as_str);
+    lines.extend(keys.map(|hash| format!("recovery key {hash}")));
     for one in items(&value, "manifests") {
         lines.extend(describe_vote(one));
     }

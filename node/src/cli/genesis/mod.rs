@@ -6,6 +6,7 @@
 //! | [`start`] | `genesis draft`, `join`: before the node runs |
 //! | [`review`] | `genesis show` and `sign`: what a human sees |
 //! | [`offline`] | `genesis sign-request`: a key without a network |
+//! | [`recovery`] | `genesis recovery …` |
 //! | [`verify`] | `genesis verify` |
 //! | [`invite`] | `invite` |
 //! | [`amend`] | `genesis amend` and `list` |
@@ -13,6 +14,7 @@
 mod amend;
 mod invite;
 mod offline;
+mod recovery;
 mod review;
 mod start;
 mod verify;
@@ -44,6 +46,7 @@ pub(super) fn run(context: &Context, command: &GenesisCommand) -> Result<(), Fai
         GenesisCommand::Export(args) => offline::export(context, args),
         GenesisCommand::SignRequest(args) => offline::sign(context, args),
         GenesisCommand::Import(args) => import(context, args),
+        GenesisCommand::Recovery { command } => recovery::run(context, command),
     }
 }
 
@@ -179,6 +182,9 @@ fn describe_vote(one: &Value) -> Vec<String> {
         one.get("round").and_then(Value::as_u64).unwrap_or(0),
         text(one, "opened"),
     )];
+    if let Some(recovery) = one.get("recovery").filter(|recovery| recovery.is_object()) {
+        lines = recovery::describe(one, recovery);
+    }
     let mut line = |key: &str, words: String| {
         if !words.is_empty() {
             lines.push(format!("  {key:<10} {words}"));
@@ -200,7 +206,10 @@ fn describe_vote(one: &Value) -> Vec<String> {
         let reason = text(refusal, "reason");
         line("refused", format!("{}: {reason:?}", text(refusal, "name")));
     }
-    line("silent", words(one, "silent"));
+    // Of a recovery nobody must vote: not giving way is an answer.
+    if !one.get("recovery").is_some_and(Value::is_object) {
+        line("silent", words(one, "silent"));
+    }
     line("committed", words(one, "committed"));
     lines
 }
@@ -258,6 +267,7 @@ fn propose(context: &Context, args: &ProposeArgs) -> Result<(), Failure> {
             threshold: args.threshold,
             without: args.without.clone(),
             again: args.again.clone(),
+            recovery_keys: args.recovery_keys.clone(),
         },
     )?;
     let hash = text(&value, "shown");

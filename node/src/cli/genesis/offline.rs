@@ -8,7 +8,7 @@ use super::{ask, items, review, text};
 use crate::ceremony::Wish;
 use crate::exit::{Code, Failure};
 use belfry_protocol::genesis::ceremony::{VoteId, VoteRecord};
-use belfry_protocol::genesis::{Statement, Vote};
+use belfry_protocol::genesis::{Saying, Statement, Vote};
 use belfry_protocol::manifest::Manifest;
 use belfry_protocol::note::SignedNote;
 use serde_json::{Value, json};
@@ -103,7 +103,12 @@ pub(super) fn sign(context: &Context, args: &SignRequestArgs) -> Result<(), Fail
     let lock = Lock::open(&keys.dir().join("votes"), keys.identity_verifier(), id)?;
     lock.check(&statement)?;
     let base = review::base_of(&manifest, request.get("base").and_then(Value::as_str))?;
-    let expected = review::review(context, (&manifest, base.as_ref()), &[]);
+    let about = review::About {
+        manifest: &manifest,
+        base: base.as_ref(),
+        by_recovery_keys: matches!(statement.saying, Saying::Yield { .. }),
+    };
+    let expected = review::review(context, &about, &[]);
     let loss = format!(
         "You sign manifest {} for {}. In this round this key signs no other.",
         manifest.hash(),

@@ -9,20 +9,44 @@ use crate::ceremony::{Wish, shown_change};
 use crate::clock::shown_seconds;
 use crate::exit::{Code, Failure};
 use belfry_keys::fingerprint;
+use belfry_protocol::genesis::Recovery;
 use belfry_protocol::genesis::ceremony::confirmation;
 use belfry_protocol::manifest::{Manifest, Quorum};
 use serde_json::{Value, json};
 
 /// A manifest and what is known of its vote.
-struct Reviewed {
-    manifest: Manifest,
+pub(super) struct Reviewed {
+    pub(super) manifest: Manifest,
     /// The manifest that it amends, if it is no founding.
     base: Option<Manifest>,
-    hash: String,
-    vote: Value,
+    pub(super) hash: String,
+    pub(super) vote: Value,
 }
 
-fn fetch(context: &Context, digits: Option<&String>) -> Result<Reviewed, Failure> {
+/// What is reviewed.
+#[derive(Clone, Copy)]
+pub(super) struct About<'m> {
+    pub(super) manifest: &'m Manifest,
+    pub(super) base: Option<&'m Manifest>,
+    /// Recovery keys sign it, and members only give way.
+    pub(super) by_recovery_keys: bool,
+}
+
+impl Reviewed {
+    pub(super) fn by_recovery_keys(&self) -> bool {
+        self.vote.get("recovery").is_some_and(Value::is_object)
+    }
+
+    pub(super) fn about(&self) -> About<'_> {
+        About {
+            manifest: &self.manifest,
+            base: self.base.as_ref(),
+            by_recovery_keys: self.by_recovery_keys(),
+        }
+    }
+}
+
+pub(super) fn fetch(context: &Context, digits: Option<&String>) -> Result<Reviewed, Failure> {
     let (said, shown) = whole(context, digits)?;
     let manifest = Manifest::parse(text(&shown, "file").as_bytes())
         .map_err(|error| Failure::new(Code::VerificationFailed, error.to_string()))?;
@@ -87,26 +111,28 @@ pub(super) fn show(context: &Context, args: &WhichArgs) -> Result<(), Failure> {
         "manifest": reviewed.hash, "vote": reviewed.vote, "file": reviewed.manifest.to_json(), "confirm": confirm,
         "risks": risks(&reviewed.manifest, reviewed.base.as_ref()), "words": start::of_hash(reviewed.manifest.hash().as_bytes()),
     });
-    let mut lines = describe(&reviewed.manifest, reviewed.base.as_ref());
+    let mut lines = describe(&reviewed.about());
     lines.push(String::new());
     lines.extend(describe_vote(&reviewed.vote));
     lines.push(String::new());
     lines.extend(hash_lines(&reviewed.manifest));
     context.out.result(&lines.join("\n"), &value)?;
-    context.out.say(format!(
-        "next: belfry genesis sign {0} --confirm {confirm}, or belfry genesis reject {0} --reason TEXT",
-        short(&reviewed.hash)
-    ));
+    let digits = short(&reviewed.hash);
+    context.out.say(match reviewed.by_recovery_keys() {
+        true => format!(
+            "next: belfry genesis recovery yield {digits} --confirm {confirm}, or nothing: that is the veto; who joins: belfry genesis sign {digits}"
+        ),
+        false => format!(
+            "next: belfry genesis sign {digits} --confirm {confirm}, or belfry genesis reject {digits} --reason TEXT"
+        ),
+    });
     Ok(())
 }
 
 pub(super) fn sign(context: &Context, args: &SignArgs) -> Result<(), Failure> {
     let reviewed = fetch(context, args.manifest.as_ref())?;
-    let expected = review(
-        context,
-        (&reviewed.manifest, reviewed.base.as_ref()),
-        &describe_vote(&reviewed.vote),
-    );
+    let votes = describe_vote(&reviewed.vote);
+    let expected = review(context, &reviewed.about(), &votes);
     if context.global.dry_run {
         let text = format!("would sign manifest {}", reviewed.hash);
         return context.out.result(&text, &json!({ "dry_run": true }));
@@ -124,19 +150,9 @@ pub(super) fn sign(context: &Context, args: &SignArgs) -> Result<(), Failure> {
             confirm: expected,
         },
     )?;
-    if value.get("unsigned").and_then(Value::as_u64).unwrap_or(0) > 0 {
-        context.out.result(
-            &format!("manifest {} waits for the identity key", reviewed.hash),
-            &value,
-        )?;
-        context.out.say(
-            "next: belfry genesis export > request.json, and sign it where the key is: belfry genesis sign-request",
-        );
+    if !signed(context, &value, ("signed", &reviewed.hash))? {
         return Ok(());
     }
-    context
-        .out
-        .result(&format!("signed manifest {}", reviewed.hash), &value)?;
     context.out.say(match reviewed.manifest.epoch {
         0 => {
             "next: belfry genesis status; when everybody has signed, the federation is founded by itself"
@@ -146,13 +162,29 @@ pub(super) fn sign(context: &Context, args: &SignArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Prints the review for a human who is about to sign; returns what is to be typed.
-pub(super) fn review(
+/// Prints what became of a vote; says whether it was signed here.
+pub(super) fn signed(
     context: &Context,
-    (manifest, base): (&Manifest, Option<&Manifest>),
-    votes: &[String],
-) -> String {
-    let mut lines = describe(manifest, base);
+    value: &Value,
+    (done, hash): (&str, &str),
+) -> Result<bool, Failure> {
+    if value.get("unsigned").and_then(Value::as_u64).unwrap_or(0) > 0 {
+        let text = format!("manifest {hash} waits for the identity key");
+        context.out.result(&text, value)?;
+        context.out.say(
+            "next: belfry genesis export > request.json, and sign it where the key is: belfry genesis sign-request",
+        );
+        return Ok(false);
+    }
+    let text = format!("{done} manifest {hash}");
+    context.out.result(&text, value)?;
+    Ok(true)
+}
+
+/// Prints the review for a human who is about to sign; returns what is to be typed.
+pub(super) fn review(context: &Context, about: &About<'_>, votes: &[String]) -> String {
+    let manifest = about.manifest;
+    let mut lines = describe(about);
     lines.push(String::new());
     lines.extend_from_slice(votes);
     lines.extend(hash_lines(manifest));
@@ -161,7 +193,7 @@ pub(super) fn review(
 }
 
 /// What was reviewed, for later: in `run/` it would not survive a clean-up.
-fn keep(context: &Context, manifest: &Manifest) -> Result<(), Failure> {
+pub(super) fn keep(context: &Context, manifest: &Manifest) -> Result<(), Failure> {
     let dir = context.layout.dir().join("reviewed");
     std::fs::create_dir_all(&dir)?;
     let hash = manifest.hash().to_hex();
@@ -194,7 +226,8 @@ pub(super) fn hash_lines(manifest: &Manifest) -> Vec<String> {
 }
 
 /// What a manifest means.
-fn describe(manifest: &Manifest, base: Option<&Manifest>) -> Vec<String> {
+fn describe(about: &About<'_>) -> Vec<String> {
+    let About { manifest, base, .. } = *about;
     let members = u32::try_from(manifest.members.len()).unwrap_or(u32::MAX);
     let faulty = members.saturating_sub(1) / 3;
     let mut lines = vec![
@@ -203,6 +236,18 @@ fn describe(manifest: &Manifest, base: Option<&Manifest>) -> Vec<String> {
                 "manifest   {}, epoch {}: a founding, which every listed member signs",
                 manifest.federation, manifest.epoch
             ),
+            Some(base) if about.by_recovery_keys => {
+                let members = base.members.len();
+                let needed = (members + 1).saturating_sub(base.amendment_threshold as usize);
+                format!(
+                    "manifest   {}, epoch {}: a RECOVERY, signed by {} of {} recovery keys and not by members; {needed} of the {members} members of epoch {} must give way, and whoever joins signs",
+                    manifest.federation,
+                    manifest.epoch,
+                    Recovery::needed(base),
+                    base.recovery_keys.len(),
+                    base.epoch,
+                )
+            }
             Some(base) => format!(
                 "manifest   {}, epoch {}: {} of the {} members of epoch {} sign, {} of those of this one, and whoever joins",
                 manifest.federation,

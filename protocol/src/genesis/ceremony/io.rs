@@ -285,7 +285,9 @@ pub enum Refused {
     Yielded(String),
     /// 72 hours to object.
     #[error(
-        "this node saw the recovery manifest {seen_seconds} s after 1970 and may give way to it from {from_seconds} s on: 72 hours to ask why"
+        "this node saw the recovery manifest first at {}, and may give way to it from {} on: 72 hours to ask why",
+        date(*.seen_seconds),
+        date(*.from_seconds)
     )]
     TooSoon {
         /// When it saw it.
@@ -325,6 +327,14 @@ pub enum Refused {
 #[must_use]
 pub fn confirmation(epoch: u64, manifest: &Hash) -> String {
     format!("{epoch}:{}", short(manifest))
+}
+
+/// A time as people read it.
+fn date(seconds: u64) -> String {
+    let micros = i64::try_from(seconds).ok();
+    let micros = micros.and_then(|seconds| seconds.checked_mul(1_000_000));
+    let time = micros.and_then(crate::entry::time::TimeUs::from_micros);
+    time.map_or_else(|| "the end of time".to_owned(), |time| time.to_string())
 }
 
 /// The first eight digits of a hash.

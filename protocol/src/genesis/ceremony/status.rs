@@ -4,7 +4,7 @@ use super::Ceremony;
 use super::own::VoteKind;
 use super::seen::{Candidate, Sort};
 use super::{rounds, rules};
-use crate::genesis::{Check, Election, OPEN_SECONDS, Saying};
+use crate::genesis::{Check, Election, OPEN_SECONDS, Recovery, Roll, Saying, YIELD_AFTER_SECONDS};
 use crate::tlog::hash::Hash;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -65,7 +65,42 @@ pub struct ManifestStatus {
     /// Approvals of one round that it needs from those who vote.
     pub needed: usize,
     /// It is signed by recovery keys.
-    pub is_recovery: bool,
+    pub recovery: Option<RecoveryStatus>,
+}
+
+/// Where a manifest of recovery keys stands beside its votes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RecoveryStatus {
+    /// When this node saw it first, in seconds since 1970.
+    pub seen_seconds: u64,
+    /// From when on its operator may give way, in seconds since 1970.
+    pub from_seconds: u64,
+    /// Names of the recovery keys that signed.
+    pub keys: Vec<String>,
+    /// Who gave way.
+    pub yielded: Vec<String>,
+    /// How many members must.
+    pub needed: usize,
+}
+
+/// A manifest of recovery keys, and who gave way to it.
+fn recovery(
+    candidate: &Candidate,
+    yielded: Vec<String>,
+    roll: &Roll<'_>,
+) -> Option<RecoveryStatus> {
+    let (recovery, seen_seconds) = candidate.recovery.as_ref()?;
+    Some(RecoveryStatus {
+        seen_seconds: *seen_seconds,
+        from_seconds: seen_seconds.saturating_add(YIELD_AFTER_SECONDS),
+        keys: recovery
+            .keys
+            .iter()
+            .map(|key| key.name().to_owned())
+            .collect(),
+        yielded,
+        needed: Recovery::yields_needed(roll),
+    })
 }
 
 /// The vote that is on.
@@ -178,6 +213,8 @@ impl<C: Check> Ceremony<C> {
         let silent = all
             .iter()
             .filter(|name| !approved.contains(**name) && !refused.contains_key(**name));
+        let yielded = said(Sort::Yield).map(|vote| vote.line().name().to_owned());
+        let yielded: Vec<String> = yielded.collect();
         let withdrawn = candidate.proposals.keys().all(|(at, who)| {
             let vote = self.seen.votes.of(who, *at, Sort::Withdraw);
             vote.is_some_and(|vote| vote.statement().subject.manifest == *hash)
@@ -219,7 +256,7 @@ impl<C: Check> Ceremony<C> {
             silent: silent.map(|name| (*name).to_owned()).collect(),
             refused: refused.into_iter().collect(),
             needed: roll.threshold(),
-            is_recovery: candidate.recovery.is_some(),
+            recovery: recovery(candidate, yielded, &roll),
         }
     }
 
