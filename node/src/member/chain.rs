@@ -6,7 +6,7 @@ use crate::exit::{Code, Failure};
 use crate::store::{Layout, Store};
 use belfry_protocol::engine::store::{Table, Transaction};
 use belfry_protocol::genesis::chain::{
-    Chain, Link, MAX_EPOCHS, parse_chain, print_chain, verify_ahead, verify_links,
+    Chain, Link, MAX_CHAIN_BYTES, MAX_EPOCHS, parse_chain, print_chain, verify_ahead, verify_links,
 };
 use belfry_protocol::genesis::{GenesisError, Job, Remembering, Verifier};
 use belfry_protocol::manifest::Federation;
@@ -29,7 +29,7 @@ impl Epochs {
     pub fn verify(bytes: &[u8]) -> Result<Self, GenesisError> {
         // A chain is lines; a single manifest may come without the last line feed.
         let links = match bytes.ends_with(b"\n") {
-            true => parse_chain(bytes)?,
+            true => read(bytes)?,
             false => vec![Link::parse(bytes)?],
         };
         let chain = match verify_ahead(&links)?.settle(all_right) {
@@ -87,9 +87,43 @@ pub fn newest(bytes: &[u8]) -> Result<Federation, GenesisError> {
     )?)
 }
 
+/// Fewer bytes of a chain are read on one core.
+const SMALL: usize = 65_536;
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Reads the lines of a chain, a long one on all cores. What is wrong is said by [`parse_chain`] of the whole.
+fn read(bytes: &[u8]) -> Result<Vec<Link>, GenesisError> {
+    if bytes.len() < SMALL || bytes.len() > MAX_CHAIN_BYTES {
+        return parse_chain(bytes);
+    }
+    let (mut parts, mut rest) = (Vec::new(), bytes);
+    while !rest.is_empty() {
+        let share = (bytes.len() / cores()).clamp(1, rest.len());
+        let line = memchr::memchr(b'\n', &rest[share - 1..]);
+        let (part, after) = rest.split_at(line.map_or(rest.len(), |at| share + at));
+        parts.push(part);
+        rest = after;
+    }
+    let links: Option<Vec<Vec<Link>>> = std::thread::scope(|scope| {
+        let parts = parts.into_iter();
+        let parts: Vec<_> = parts
+            .map(|part| scope.spawn(|| parse_chain(part)))
+            .collect();
+        let read = parts.into_iter().map(|part| part.join().ok()?.ok());
+        read.collect()
+    });
+    match links.map(|links| links.concat()) {
+        Some(links) if links.len() <= MAX_EPOCHS => Ok(links),
+        _ => parse_chain(bytes),
+    }
+}
+
 /// Checks signatures on all cores: a long chain has thousands.
 fn all_right(jobs: &[Job]) -> bool {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = cores();
     let share = jobs.len().div_ceil(cores).max(1);
     std::thread::scope(|scope| {
         let parts: Vec<_> = jobs
@@ -186,4 +220,31 @@ pub fn catch_up(
         write(layout, disk.as_ref(), print(&epochs.links).as_bytes())?;
     }
     Ok(taken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::member::testing::found;
+
+    /// A chain that is long enough for several cores is read as it is on one, whole or cut anywhere.
+    #[test]
+    fn a_long_chain_reads_the_same_on_all_cores() {
+        let line = found(3).file + "\n";
+        let lines = SMALL / line.len() + 3;
+        let file = line.repeat(lines);
+        assert!(file.len() > SMALL);
+        let all = read(file.as_bytes()).unwrap();
+        assert_eq!(all.len(), lines);
+        assert_eq!(all, parse_chain(file.as_bytes()).unwrap());
+        for cut in [1, 2, line.len() / 2, line.len() - 1] {
+            let torn = &file.as_bytes()[..file.len() - cut];
+            assert_eq!(read(torn).unwrap_err(), parse_chain(torn).unwrap_err());
+        }
+        let many = line.repeat(MAX_EPOCHS + 1);
+        assert_eq!(
+            read(many.as_bytes()).unwrap_err(),
+            parse_chain(many.as_bytes()).unwrap_err()
+        );
+    }
 }
