@@ -239,11 +239,14 @@ mod tests {
             unsent: Arc::default(),
             bans: Arc::new(Bans::open(&Layout::new(home.path())).unwrap()),
             pool: Arc::default(),
-            lobby: Arc::new(Lobby::new(
-                &founded.federation,
-                manifest,
-                Snapshot::default(),
-            )),
+            lobby: Arc::new(
+                Lobby::new(
+                    &founded.federation,
+                    move || Ok(manifest.clone()),
+                    Snapshot::default(),
+                )
+                .unwrap(),
+            ),
             roster: Arc::new(Roster::of(
                 founded.federation.manifest().members.iter(),
                 local,

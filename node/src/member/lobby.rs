@@ -50,7 +50,7 @@ pub enum Request {
 /// Why there is no piece. The numbers are frozen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// 1: nobody becomes a member by asking yet: members are named by the manifest.
+    /// 1: nobody becomes a member by asking: a ticket opens the way, and members vote.
     JoiningClosed,
     /// 2: the request cannot be read.
     Malformed,
@@ -68,7 +68,7 @@ const REASONS: [(u16, Reason, &str); 5] = [
     (
         1,
         Reason::JoiningClosed,
-        "not taking members by join yet: ask an operator of this federation to name you in its next manifest",
+        "nobody joins by asking: get a ticket from an operator of this federation (belfry invite), and use it with belfry join",
     ),
     (
         2,
@@ -279,14 +279,27 @@ fn text(bytes: &[u8]) -> Option<String> {
     fit.then(|| text.to_owned())
 }
 
+/// Reads the file of the manifests.
+type Read = Box<dyn Fn() -> std::io::Result<Vec<u8>> + Send + Sync>;
+
 /// Answers strangers.
 pub(super) struct Lobby {
-    federation: (Hash, u64, Hash),
     lineage: [u8; 16],
-    manifest: Whole,
+    read: Read,
+    /// The epoch that is in force, and the file of it and those before.
+    epoch: Mutex<Epoch>,
     members: Snapshot,
     /// The chains as of some snapshot: made again only when that changed.
     chains: Mutex<Option<(Arc<Members>, Whole)>>,
+}
+
+/// What strangers are told of an epoch.
+#[derive(Clone)]
+struct Epoch {
+    federation: Hash,
+    epoch: u64,
+    manifest: Hash,
+    file: Whole,
 }
 
 /// A file that is handed out in pieces.
@@ -294,6 +307,17 @@ pub(super) struct Lobby {
 struct Whole {
     bytes: Arc<Vec<u8>>,
     hash: Hash,
+}
+
+impl Epoch {
+    fn of(federation: &Federation, file: Vec<u8>) -> Self {
+        Self {
+            federation: federation.id(),
+            epoch: federation.manifest().epoch,
+            manifest: federation.hash(),
+            file: Whole::new(file),
+        }
+    }
 }
 
 impl Whole {
@@ -321,22 +345,40 @@ impl Whole {
 }
 
 impl Lobby {
-    /// For the members of `federation`, whose public file is `manifest`.
-    pub(super) fn new(federation: &Federation, manifest: Vec<u8>, members: Snapshot) -> Self {
-        let epoch = federation.manifest().epoch;
-        Self {
-            federation: (federation.id(), epoch, federation.hash()),
+    /// For the members of `federation`, whose public file `read` reads: again in every epoch.
+    pub(super) fn new(
+        federation: &Federation,
+        read: impl Fn() -> std::io::Result<Vec<u8>> + Send + Sync + 'static,
+        members: Snapshot,
+    ) -> std::io::Result<Self> {
+        let epoch = Epoch::of(federation, read()?);
+        Ok(Self {
             lineage: federation.manifest().lineage,
-            manifest: Whole::new(manifest),
+            read: Box::new(read),
+            epoch: Mutex::new(epoch),
             members,
             chains: Mutex::default(),
+        })
+    }
+
+    /// The epoch that the engine is in. While the file cannot be read, what was known before.
+    fn epoch(&self) -> Epoch {
+        let mut known = self.epoch.lock().unwrap_or_else(PoisonError::into_inner);
+        let members = self.members.get();
+        let newest = members.as_ref().map(|members| members.federation());
+        if let Some(newest) = newest.filter(|newest| newest.hash() != known.manifest) {
+            match (self.read)() {
+                Ok(file) => *known = Epoch::of(newest, file),
+                Err(error) => tracing::warn!(%error, "strangers are told of the epoch before"),
+            }
         }
+        known.clone()
     }
 
     /// The frame that answers a frame, whatever that is.
     pub(super) fn answer(&self, bytes: &[u8]) -> Vec<u8> {
         let answer = |request| match request {
-            Request::Manifest(offset) => Ok((MANIFEST, self.manifest.piece(offset)?)),
+            Request::Manifest(offset) => Ok((MANIFEST, self.epoch().file.piece(offset)?)),
             Request::Chains(offset) => Ok((CHAINS, self.chains().piece(offset)?)),
             Request::Join(_) => Err(Reason::JoiningClosed),
         };
@@ -355,7 +397,8 @@ impl Lobby {
         let answer = match FoundRequest::decode(bytes) {
             Err(reason) => refuse(reason, "the request cannot be read; upgrade the older side"),
             Ok(FoundRequest::Exchange { lineage, have, .. }) if lineage == self.lineage => {
-                let links = chain::lines(&self.manifest.bytes);
+                let file = self.epoch().file;
+                let links = chain::lines(&file.bytes);
                 let lacking = links.filter(|link| !have.contains(&sha256(link)));
                 FoundAnswer::Exchanged {
                     wanted: Vec::new(),
@@ -364,7 +407,7 @@ impl Lobby {
             }
             Ok(FoundRequest::Card { lineage, .. }) if lineage == self.lineage => refuse(
                 FoundReason::Ticket,
-                "the federation is founded; new members come by an amendment",
+                "the federation is founded; ask for a new ticket, which pins it",
             ),
             Ok(_) => refuse(
                 FoundReason::Lineage,
@@ -375,12 +418,12 @@ impl Lobby {
     }
 
     fn refuse(&self, reason: Reason) -> Answer {
-        let (federation, epoch, manifest) = self.federation;
+        let known = self.epoch();
         Answer::Refused(Refused {
             reason,
-            federation,
-            epoch,
-            manifest,
+            federation: known.federation,
+            epoch: known.epoch,
+            manifest: known.manifest,
             text: reason.text().to_owned(),
         })
     }

@@ -92,7 +92,6 @@ pub fn connect_over(
     // Amendments are as large as foundings.
     config.founding = true;
     config.entries_asked = cost::entries_asked;
-    let manifest = std::fs::read(node.layout.genesis())?;
     // Before anybody is dialled or let in.
     let bans = Arc::new(Bans::open(&node.layout)?);
     config.banned = bans.peers();
@@ -109,7 +108,12 @@ pub fn connect_over(
     let counts = Arc::new(PoolCounts::default());
     node.renewer().hold(keys);
     let renewer = node.renewer().clone();
-    let lobby = Lobby::new(federation, manifest, link.members.clone());
+    let file = node.layout.genesis();
+    let lobby = Lobby::new(
+        federation,
+        move || std::fs::read(&file),
+        link.members.clone(),
+    )?;
     let bound = Bound {
         net: net.clone(),
         beside: Beside::new(node.drive()),

@@ -10,7 +10,8 @@ fn lobby() -> (super::super::testing::Founded, Lobby) {
     let snapshot = Snapshot::default();
     snapshot.publish(&founded.members());
     let manifest = founded.file.clone().into_bytes();
-    let lobby = Lobby::new(&founded.federation, manifest, snapshot);
+    let read = move || Ok(manifest.clone());
+    let lobby = Lobby::new(&founded.federation, read, snapshot).unwrap();
     (founded, lobby)
 }
 
@@ -56,7 +57,9 @@ fn a_stranger_reads_the_manifest_and_the_chains_and_can_verify_both() {
 fn a_long_file_comes_in_pieces() {
     let (founded, _) = lobby();
     let long: Vec<u8> = (0..200_000_u32).map(|i| i.to_le_bytes()[0]).collect();
-    let lobby = Lobby::new(&founded.federation, long.clone(), Snapshot::default());
+    let file = long.clone();
+    let file = move || Ok(file.clone());
+    let lobby = Lobby::new(&founded.federation, file, Snapshot::default()).unwrap();
     assert_eq!(read(&lobby, Request::Manifest), long);
     assert_eq!(read(&lobby, Request::Chains), b"", "nobody is known yet");
     let refused =
@@ -86,7 +89,45 @@ fn a_wish_to_join_is_refused_with_a_reason_and_a_name() {
         (refused.epoch, refused.manifest),
         (0, founded.federation.hash())
     );
-    assert!(refused.text.starts_with("not taking members by join yet"));
+    assert!(refused.text.contains("get a ticket"), "{}", refused.text);
+}
+
+/// Who comes in a later epoch is told of that one.
+#[test]
+fn strangers_are_told_of_the_epoch_that_is_in_force() {
+    let founded = found(3);
+    let base = founded.federation.manifest();
+    let next = belfry_protocol::manifest::Manifest {
+        epoch: 1,
+        previous: Some(base.hash()),
+        expires_seconds: base.expires_seconds + 1,
+        ..base.clone()
+    };
+    let next = Federation::new(founded.federation.id(), next).unwrap();
+    let file = Arc::new(Mutex::new(Ok(b"epoch 0".to_vec())));
+    let (shown, snapshot) = (Arc::clone(&file), Snapshot::default());
+    let read_file = move || match &*shown.lock().unwrap() {
+        Ok(bytes) => Ok(Vec::clone(bytes)),
+        Err(kind) => Err(std::io::Error::from(*kind)),
+    };
+    let lobby = Lobby::new(&founded.federation, read_file, snapshot.clone()).unwrap();
+    let epoch = || {
+        let request = Request::Join("please".to_owned());
+        match Answer::decode(&request, &lobby.answer(&request.encode())) {
+            Some(Answer::Refused(refused)) => (refused.epoch, refused.manifest),
+            other => panic!("{other:?}"),
+        }
+    };
+    let before = (0, founded.federation.hash());
+    assert_eq!(epoch(), before);
+    // While the file cannot be read, nobody is told of a manifest that they cannot get.
+    *file.lock().unwrap() = Err(std::io::ErrorKind::NotFound);
+    snapshot.publish(&Members::new(next.clone()));
+    assert_eq!(epoch(), before);
+    assert_eq!(read(&lobby, Request::Manifest), b"epoch 0");
+    *file.lock().unwrap() = Ok(b"epoch 1".to_vec());
+    assert_eq!(epoch(), (1, next.hash()));
+    assert_eq!(read(&lobby, Request::Manifest), b"epoch 1");
 }
 
 #[test]
