@@ -23,11 +23,13 @@ RUSTFLAGS=$(echo $sanitize) CARGO_TARGET_DIR=$out cargo +nightly build --release
 
 for target in $targets; do
     run="$out/$triple/release/$target"
+    # Documents of a ceremony hold whole manifests.
+    case $target in genesis) longest=16384 ;; *) longest=4096 ;; esac
     mkdir -p "$out/corpus/$target" "$out/crashes/$target"
     if [ "$seconds" = 0 ]; then
         "$run" -artifact_prefix="$out/crashes/$target/" corpus/"$target"/*
     else
-        "$run" "$out/corpus/$target" corpus/"$target" -max_total_time="$seconds" -max_len=4096 -timeout=10 \
+        "$run" "$out/corpus/$target" corpus/"$target" -max_total_time="$seconds" -max_len=$longest -timeout=10 \
             -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix="$out/crashes/$target/"
     fi
 done
