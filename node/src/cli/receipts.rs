@@ -53,14 +53,25 @@ pub(super) fn next(context: &Context, dir: &Path, places: &Runs) -> String {
     )
 }
 
+/// Whether there is a line for more than epoch 0.
+fn has_epochs(chain: &[u8]) -> bool {
+    let mut lines = chain.split(|byte| *byte == b'\n');
+    lines.next().is_some() && lines.any(|line| !line.is_empty())
+}
+
 /// The commands that verify the receipt at `path`: against the towers of the federation, or the log's key alone.
 pub(super) fn how_to_verify(context: &Context, path: &Path) -> String {
-    let (make, option) = match context.layout.genesis().exists() {
-        true => (
+    let (make, option) = match std::fs::read(context.layout.genesis()) {
+        // A policy is that of one epoch.
+        Ok(chain) if has_epochs(&chain) => (
+            "belfry audit history --out ledger.history",
+            "--history ledger.history",
+        ),
+        Ok(_) => (
             "belfry audit policy --out quorum.policy",
             "--policy quorum.policy",
         ),
-        false => ("belfry key export > log.vkey", "--key log.vkey"),
+        Err(_) => ("belfry key export > log.vkey", "--key log.vkey"),
     };
     format!(
         "next: {make}; belfry audit verify {} {option}",

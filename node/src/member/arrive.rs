@@ -5,7 +5,8 @@ use super::link::Bound;
 use super::verify::Pool;
 use crate::clock;
 use crate::net::{
-    NetCommand, NetEvent, PeerId, Protocol as NetProtocol, Topic as NetTopic, Verdict as NetVerdict,
+    NetCommand, NetEvent, OVERSTAYED, PeerId, Protocol as NetProtocol, Topic as NetTopic,
+    Verdict as NetVerdict,
 };
 use belfry_protocol::engine::federation::checks::Checks;
 use belfry_protocol::engine::federation::{Input, Protocol, Topic};
@@ -185,6 +186,15 @@ fn translate(bound: &Bound, event: NetEvent) -> Option<(PeerId, Input)> {
         NetEvent::DialFailed { peer, error } => {
             let member = bound.name_of(&peer);
             tracing::debug!(%peer, member, %error, "dial failed");
+            None
+        }
+        // Whoever wants to join comes again and again until it is listed: that is no trouble.
+        NetEvent::Refused {
+            peer: Some(peer),
+            why: OVERSTAYED,
+            ..
+        } if bound.name_of(&peer).is_none() => {
+            tracing::debug!(%peer, "a stranger left the lobby");
             None
         }
         NetEvent::Refused { peer, address, why } => {

@@ -381,7 +381,7 @@ impl EventLoop {
             if self.swarm.behaviour().door.is_relay(&peer) {
                 continue;
             }
-            self.refused(Some(peer), "not admitted in time");
+            self.refused(Some(peer), params::OVERSTAYED);
             self.disconnect(peer);
         }
         for peer in self.probes.dead(now) {

@@ -55,6 +55,6 @@ pub use api::{
 pub use counters::{Counters, Counts, Tally};
 pub use handle::{NetHandle, peer_id_of, start};
 pub use libp2p::{Multiaddr, PeerId};
-pub use params::{MAX_GOSSIP_BYTES, MAX_RELAYS};
+pub use params::{MAX_GOSSIP_BYTES, MAX_RELAYS, OVERSTAYED};
 pub use quotas::{Limits, Quota, Resource};
 pub use wire::{Carrier, Stream, Wire};

@@ -65,6 +65,9 @@ pub(super) const PINGS_LOST: u8 = 2;
 
 /// Relays that are listened through: one and a few spares.
 pub const MAX_RELAYS: usize = 8;
+
+/// Why whoever is not admitted is shown out of the lobby.
+pub const OVERSTAYED: &str = "not admitted in time";
 /// The first pause before a lost relay is asked again; it doubles up to [`REDIAL_MAX`].
 pub(super) const RELAY_AGAIN: Duration = Duration::from_millis(500);
 /// Addresses of one member that are taken from the local network.
