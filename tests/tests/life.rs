@@ -145,6 +145,7 @@ fn receipts_of_every_epoch_verify_for_a_stranger() {
     });
     assert!(count.load(Ordering::Relaxed) > 3, "{count:?}");
     stranger(&life, &id);
+    lost_factory(&life);
 }
 
 fn lives(life: &mut Life) {
@@ -272,6 +273,46 @@ fn stranger(life: &Life, id: &str) {
     let verified = run(&args).expect(0).json();
     assert_eq!(verified["epoch"], 3, "{verified}");
     let _ = run(&["audit", "verify", &copy, "--key", &key(founders)]).expect(0);
+}
+
+/// The factory loses its disk, and most towers of the first epochs are gone: what a tower can show of its history stands in for them.
+fn lost_factory(life: &Life) {
+    let (founders, shop) = (&life.founders, &life.founders.nodes[SHOP]);
+    let before = founders.on(SHOP, &["ledger", "head", "--json"]).expect(0);
+    let before = before.json()["signed_size"].as_u64().unwrap();
+    shop.kill();
+    let kept = ["config.toml", "keys", "genesis.json"];
+    for entry in fs::read_dir(&shop.dir).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        match (kept.contains(&name.as_str()), path.is_dir()) {
+            (true, _) => {}
+            (false, true) => fs::remove_dir_all(path).unwrap(),
+            (false, false) => fs::remove_file(path).unwrap(),
+        }
+    }
+    founders.launch(SHOP);
+    let waited = ["wait", "--for", "ready", "--timeout", "6"];
+    let waits = founders.on(SHOP, &waited).expect(31);
+    assert!(waits.stderr.contains("recovering"), "{waits:?}");
+    shop.kill();
+    let history = founders.beside("2.history").to_string_lossy().into_owned();
+    let adopt = ["ledger", "adopt-history", &history];
+    let other = founders.on(2, &adopt);
+    assert_eq!(other.code, 2, "{other:?}");
+    assert!(other.stderr.contains("not of t3.example"), "{other:?}");
+    let adopted = founders.on(SHOP, &adopt).expect(0);
+    assert!(adopted.stdout.contains("epoch 3"), "{adopted:?}");
+    founders.launch(SHOP);
+    let _ = founders.until(SHOP, &["wait", "--for", "ready", "--json"]);
+    let head = founders.on(SHOP, &["ledger", "head", "--json"]).expect(0);
+    let head = head.json()["signed_size"].as_u64().unwrap();
+    assert!(head >= before, "{head} of {before} entries came back");
+    let file = founders
+        .beside("load.ndjson")
+        .to_string_lossy()
+        .into_owned();
+    let _ = founders.until(SHOP, &["append", &file, "--wait", "acked", "--json"]);
 }
 
 fn key(founders: &Founders) -> String {

@@ -4,13 +4,13 @@
 use super::source::Source;
 use crate::exit::{Code, Failure};
 use crate::member;
-use crate::store::Reader;
+use crate::store::{Reader, Store};
 use belfry_keys::KeyDir;
 use belfry_protocol::checkpoint::Checkpoint;
 use belfry_protocol::engine::federation::certificates::stored_chain;
 use belfry_protocol::engine::federation::epochs::JointRow;
 use belfry_protocol::engine::federation::revocations::RevocationRow;
-use belfry_protocol::engine::store::Table;
+use belfry_protocol::engine::store::{Table, Transaction};
 use belfry_protocol::genesis::chain::Link;
 use belfry_protocol::genesis::history::{HistoryError, LedgerHistory, VerifiedHistory};
 use belfry_protocol::genesis::joint::{Activation, Judged};
@@ -21,6 +21,7 @@ use belfry_protocol::proof_file::TlogProof;
 use belfry_protocol::tlog::hash::{Hash, leaf_hash};
 use belfry_protocol::tlog::proof::{TileSource, TreeReader};
 use belfry_protocol::tlog::tile::Tile;
+use belfry_protocol::wire::codec::{self, Bytes};
 use std::collections::BTreeMap;
 
 fn damaged(error: &dyn std::fmt::Display) -> Failure {
@@ -104,6 +105,42 @@ pub fn make(reader: &Reader, own: &str, origin: &str) -> Result<LedgerHistory, F
     };
     verify(&made, None)?;
     Ok(made)
+}
+
+/// Writes into the store how the own ledger came into its epochs, as a history shows it: whose word counts for it from there on is
+/// known then, although the disk that knew it is gone. Returns the epoch.
+///
+/// # Errors
+/// When the history does not hold, or the store fails.
+pub fn adopt(store: &mut Store, file: &LedgerHistory, federation: &Hash) -> Result<u64, Failure> {
+    let verified = verify(file, Some(&federation.to_hex()))?;
+    let own = &file.origin;
+    let joints = verified.history.joints();
+    let mut tx = store.begin()?;
+    for (joint, activation) in joints.iter().zip(&file.activations) {
+        let link = usize::try_from(joint.epoch)
+            .ok()
+            .and_then(|at| file.links.get(at));
+        let note = Bytes::new(activation.digest.to_string().into_bytes());
+        let (Some(link), Some(note)) = (link, note) else {
+            return Err(damaged(&"the history of an epoch"));
+        };
+        let row = JointRow {
+            index: joint.index,
+            manifest: link.manifest().hash(),
+            welcome: true,
+            size: joint.checkpoint.size,
+            note,
+        };
+        let key = JointRow::key(own, joint.epoch);
+        let known = tx.row(Table::Joints, &key)?;
+        let known = known.and_then(|row| JointRow::decode(&row));
+        if known.is_none_or(|known| known.size == 0) {
+            tx.put_row(Table::Joints, &key, &codec::encode(&row))?;
+        }
+    }
+    tx.commit()?;
+    Ok(verified.history.epoch())
 }
 
 /// The joint digests of a ledger that are known here, by epoch.

@@ -382,11 +382,23 @@ pub enum LedgerCommand {
         after_help = "For a ledger whose entries are lost everywhere, or whose work moves to another node.\n\nExample:\n  belfry ledger retire --successor acme.example/line-5 --confirm acme.example/line-4"
     )]
     Retire(RetireArgs),
+    /// Take what a history shows of this node's own ledger, so that towers of earlier epochs need not be asked
+    #[command(
+        after_help = "For a factory that lost its disk after the towers of earlier epochs had left. The node must not run.\n\nExample, first on any tower of the ledger, then here:\n  belfry audit history acme.example/line-4 --out acme.history\n  belfry ledger adopt-history acme.history"
+    )]
+    AdoptHistory(AdoptHistoryArgs),
     /// Let a restored directory go on although nobody can tell what it signed
     #[command(
         after_help = "Only when every other tower, and the node's own newer disk, are gone for good.\n\nExample:\n  belfry ledger accept-restored --confirm north.example"
     )]
     AcceptRestored(AcceptRestoredArgs),
+}
+
+/// `ledger adopt-history`
+#[derive(Args, Debug)]
+pub struct AdoptHistoryArgs {
+    /// What `audit history` wrote
+    pub file: PathBuf,
 }
 
 /// `ledger retire`

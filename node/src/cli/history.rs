@@ -1,15 +1,21 @@
 //! `belfry audit history`, and `audit verify --history`: receipts of any epoch, for whoever knows nothing but the federation's id.
+//! `ledger adopt-history`: the same file, for a factory whose disk is gone.
 
-use super::args::{HistoryArgs, VerifyArgs};
+use super::args::{AdoptHistoryArgs, HistoryArgs, VerifyArgs};
 use super::audit::read_at_most;
 use super::context::Context;
 use crate::audit::history;
+use crate::disk::{Disk, RealDisk};
 use crate::exit::{Code, Failure};
+use crate::lock::DirLock;
+use crate::member;
+use crate::store::Store;
 use belfry_protocol::genesis::history::{LedgerHistory, MAX_HISTORY_BYTES};
 use belfry_protocol::proof_file::TlogProof;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 /// `audit history`
 pub(super) fn make(context: &Context, args: &HistoryArgs) -> Result<(), Failure> {
@@ -96,4 +102,51 @@ pub(super) fn verify(
         ));
     }
     Ok(())
+}
+
+/// `ledger adopt-history`
+pub(super) fn adopt(context: &Context, args: &AdoptHistoryArgs) -> Result<(), Failure> {
+    let (config, _) = context.config(&BTreeMap::new())?;
+    let federation = member::federation(&context.layout)?.ok_or_else(|| {
+        Failure::new(Code::NotInitialised, "this node belongs to no federation")
+            .hint("copy genesis.json out of any other member's directory first")
+    })?;
+    let bytes = read_at_most(&args.file, MAX_HISTORY_BYTES as u64, "history")?;
+    let file = LedgerHistory::parse(&bytes).map_err(|error| {
+        let text = format!("{}: {error}", args.file.display());
+        Failure::new(Code::VerificationFailed, text)
+    })?;
+    if file.origin != config.name {
+        let text = format!(
+            "it is the history of {}, not of {}",
+            file.origin, config.name
+        );
+        return Err(Failure::new(Code::Usage, text).hint(format!(
+            "make it with `belfry audit history {} --out FILE` on a tower",
+            config.name
+        )));
+    }
+    if context.global.dry_run {
+        let verified = history::verify(&file, Some(&federation.id().to_hex()))?;
+        let epoch = verified.history.epoch();
+        let text = format!(
+            "would take the history of {} up to epoch {epoch}",
+            file.origin
+        );
+        return context
+            .out
+            .result(&text, &json!({ "dry_run": true, "epoch": epoch }));
+    }
+    let _lock = DirLock::take(&context.layout)?;
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let mut store = Store::open(context.layout.clone(), disk)?;
+    let epoch = history::adopt(&mut store, &file, &federation.id())?;
+    store.close()?;
+    context.out.result(
+        &format!(
+            "the ledger of {} is judged by the towers of epoch {epoch} and later; start the node with `belfry run`",
+            config.name
+        ),
+        &json!({ "origin": config.name, "epoch": epoch }),
+    )
 }

@@ -136,6 +136,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
             LedgerCommand::Export(args) => export::run(&context, &args),
             LedgerCommand::Reindex => ledger::reindex(&context),
             LedgerCommand::Retire(args) => last_resort::retire(&context, &args),
+            LedgerCommand::AdoptHistory(args) => history::adopt(&context, &args),
             LedgerCommand::AcceptRestored(args) => last_resort::accept(&context, &args),
         },
         Command::Audit { command } => match command {

@@ -178,6 +178,12 @@ impl History {
         self.first_epoch + self.joints.len() as u64
     }
 
+    /// The joint digests, one for each epoch after the first.
+    #[must_use]
+    pub fn joints(&self) -> &[JointDigest] {
+        &self.joints
+    }
+
     /// Takes the next epoch: its manifest, which the caller verified along the chain, its policy, and what activated it here.
     ///
     /// # Errors
