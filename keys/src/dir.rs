@@ -105,6 +105,39 @@ impl KeyDir {
     }
 }
 
+impl KeyDir {
+    /// The identity key alone, with the directory of its file: on a machine that is kept for it nothing else is needed.
+    ///
+    /// # Errors
+    /// [`KeyError::Missing`] when it is not there, and others.
+    pub fn open_identity(
+        data_dir: &Path,
+        passphrase: impl FnOnce() -> Result<Option<SecretString>, KeyError>,
+    ) -> Result<(SigningKey, PathBuf), KeyError> {
+        let keys = data_dir.join(KEYS);
+        let file = |sealer: &str| keys.join(format!("{}.{sealer}", Kind::Identity.as_str()));
+        let (sealed, plain) = (file("age"), file("key"));
+        let (path, opener) = match store::exists(&sealed)? {
+            true => {
+                let unlock = keys.join(UNLOCK);
+                let content = store::read(&unlock, false)?;
+                let passphrase =
+                    passphrase()?.ok_or_else(|| KeyError::PassphraseNeeded(keys.clone()))?;
+                (sealed, open_unlock(&content, passphrase, &unlock)?)
+            }
+            false => (plain, Opener::Plain),
+        };
+        let record = opener.open(&store::read(&path, true)?, &path)?;
+        if record.kind != Kind::Identity {
+            return Err(KeyError::Corrupt {
+                path,
+                problem: "it holds another key than an identity",
+            });
+        }
+        Ok((SigningKey::ed25519(&record.name, *record.seed)?, keys))
+    }
+}
+
 /// Writes everything a new node needs into an empty directory.
 fn build(dir: &Path, options: CreateOptions) -> Result<Opener, KeyError> {
     let opener = match options.protection {

@@ -5,6 +5,7 @@ use belfry_tests::founders::{Founders, vote};
 use belfry_tests::{request, run};
 use serde_json::Value;
 use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 const FOUR: [(&str, &str); 4] = [
@@ -254,9 +255,10 @@ fn an_identity_key_on_another_machine_signs_what_was_reviewed_and_nothing_else()
             name.starts_with("identity") && !name.ends_with(".pub")
         })
         .unwrap();
-    belfry_tests::process::copy(&founders.nodes[1].dir, &offline);
+    // Nothing but the file of the key goes to the other machine.
+    fs::create_dir_all(offline.join("keys")).unwrap();
     founders.nodes[1].kill();
-    fs::remove_file(&key).unwrap();
+    fs::rename(&key, offline.join("keys").join(key.file_name().unwrap())).unwrap();
     founders.launch(1);
     let first = founders.propose(&["--title", "first"]);
     let waits = founders.sign(1, &first).expect(0);
@@ -264,9 +266,22 @@ fn an_identity_key_on_another_machine_signs_what_was_reviewed_and_nothing_else()
         waits.stdout.contains("waits for the identity key"),
         "{waits:?}"
     );
+    let status = founders.status(1).unwrap();
+    assert_eq!(status["unsigned"], 1, "{status}");
     let request = founders.on(1, &["genesis", "export"]).expect(0).stdout;
-    let file = founders.beside("request.json");
-    fs::write(&file, &request).unwrap();
+    // The same as QR codes, as a scanner gives them: lines, in any order.
+    let codes = founders
+        .on(1, &["genesis", "export", "--qr"])
+        .expect(0)
+        .stdout;
+    let mut scanned: Vec<&str> = codes
+        .lines()
+        .filter(|line| line.starts_with("BELFRY1:"))
+        .collect();
+    assert!(scanned.len() > 1, "{codes}");
+    scanned.reverse();
+    let file = founders.beside("request.txt");
+    fs::write(&file, scanned.join("\n")).unwrap();
     let (file, offline) = (file.to_string_lossy(), offline.to_string_lossy());
     let confirm = format!("0:{}", &first[..8]);
     let sign = |request: &str, confirm: &str| {
@@ -281,7 +296,25 @@ fn an_identity_key_on_another_machine_signs_what_was_reviewed_and_nothing_else()
             &offline,
         ])
     };
-    let vote = sign(&file, &confirm).expect(0).stdout;
+    let dry = run(&[
+        "genesis",
+        "sign-request",
+        &file,
+        "--dry-run",
+        "-d",
+        &offline,
+    ])
+    .expect(0);
+    assert!(dry.stdout.contains("would sign"), "{dry:?}");
+    assert!(!PathBuf::from(&*offline).join("keys/votes").exists());
+    let signed = sign(&file, &confirm).expect(0);
+    assert!(
+        signed
+            .stderr
+            .contains("approve it in round 1, as t2.example"),
+        "{signed:?}"
+    );
+    let vote = signed.stdout;
     // The same again is the same; a forged request for another manifest in that round is refused by the key's own lock.
     assert_eq!(sign(&file, &confirm).expect(0).stdout, vote);
     let mut forged: Value = serde_json::from_str(&request).unwrap();
@@ -296,6 +329,70 @@ fn an_identity_key_on_another_machine_signs_what_was_reviewed_and_nothing_else()
     fs::write(&other, forged.to_string()).unwrap();
     let refused = sign(&other.to_string_lossy(), &format!("0:{}", &hash[..8])).expect(1);
     assert!(refused.stderr.contains("signed manifest"), "{refused:?}");
+    // A statement that does not follow from the manifest beside it is signed in no case, and locks nothing.
+    let locked = fs::read(
+        PathBuf::from(&*offline)
+            .join("keys/votes")
+            .read_dir()
+            .unwrap()
+            .next()
+            .unwrap()
+            .unwrap()
+            .path(),
+    )
+    .unwrap();
+    let lineage = "lineage ";
+    for (from, to) in [
+        ("epoch 0", "epoch 1"),
+        (lineage, "lineage 0"),
+        ("-approve/", "-commit/"),
+    ] {
+        let mut forged: Value = serde_json::from_str(&request).unwrap();
+        let statement = forged["statement"].as_str().unwrap();
+        let mut changed = statement.replacen(from, to, 1);
+        if from == lineage {
+            let at = changed.find("lineage 0").unwrap() + 9 + 31;
+            changed.remove(at);
+        }
+        forged["statement"] = Value::from(changed);
+        fs::write(&other, forged.to_string()).unwrap();
+        let refused = sign(&other.to_string_lossy(), &confirm).expect(20);
+        assert_eq!(refused.stdout, "", "{refused:?}");
+    }
+    let mut foreign: Value = serde_json::from_str(&request).unwrap();
+    foreign["name"] = Value::from("t3.example");
+    fs::write(&other, foreign.to_string()).unwrap();
+    let refused = sign(&other.to_string_lossy(), &confirm).expect(20);
+    assert!(
+        refused.stderr.contains("this is the key of t2.example"),
+        "{refused:?}"
+    );
+    let after = fs::read(
+        PathBuf::from(&*offline)
+            .join("keys/votes")
+            .read_dir()
+            .unwrap()
+            .next()
+            .unwrap()
+            .unwrap()
+            .path(),
+    )
+    .unwrap();
+    assert_eq!(after, locked);
+    // A node that votes by itself signs no requests: it would not know of the vote.
+    let here = founders
+        .on(
+            2,
+            &["genesis", "sign-request", &file, "--confirm", &confirm],
+        )
+        .expect(2);
+    assert!(here.stderr.contains("votes by itself"), "{here:?}");
+    let theirs = founders.beside("theirs.json");
+    fs::write(&theirs, &vote).unwrap();
+    let wrong = founders
+        .on(2, &["genesis", "import", &theirs.to_string_lossy()])
+        .expect(2);
+    assert!(wrong.stderr.contains("a vote of t2.example"), "{wrong:?}");
     let voted = founders.beside("vote.json");
     fs::write(&voted, &vote).unwrap();
     let _ = founders

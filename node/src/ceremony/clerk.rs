@@ -4,6 +4,7 @@ use super::amendment::AmendPlan;
 use super::draft::{Draft, Given};
 use super::{guests, recovery_keys};
 use crate::exit::{Code, Failure};
+use belfry_protocol::genesis::ceremony::status::ManifestStatus;
 use belfry_protocol::genesis::ceremony::{Document, Status};
 use belfry_protocol::genesis::{
     Election, MAX_TICKET_ADDRESSES, Pinned, Saying, Statement, Ticket, secret_hash,
@@ -51,6 +52,9 @@ pub enum Wish {
         /// Verifier keys that may recover the federation.
         #[serde(default)]
         recovery_keys: Vec<String>,
+        /// Show it, and do nothing.
+        #[serde(default)]
+        dry_run: bool,
     },
     /// A human reviewed a manifest and wants it.
     Sign {
@@ -58,6 +62,9 @@ pub enum Wish {
         manifest: String,
         /// What the human typed.
         confirm: String,
+        /// In which round, if not in the one that is shown.
+        #[serde(default)]
+        round: Option<u64>,
     },
     /// Tell everybody of a manifest that recovery keys signed.
     Recover {
@@ -174,34 +181,27 @@ pub(super) fn meant(documents: &[Document], digits: Option<&str>) -> Result<Mani
     }
 }
 
-/// That this node proposed it: nobody takes back what others did.
-pub(super) fn check_own(
-    documents: &[Document],
-    manifest: &Manifest,
-    me: &Member,
-) -> Result<(), Failure> {
-    let own = documents.iter().any(|document| match document {
-        Document::Proposal(proposal) => {
-            proposal.proposer() == me.name && proposal.manifest() == manifest
-        }
-        _ => false,
-    });
-    match own {
-        true => Ok(()),
-        false => Err(
-            Failure::new(Code::Failed, "only who proposed a manifest takes it back")
-                .hint("refuse it with `belfry genesis reject`"),
-        ),
-    }
-}
-
 /// The round in which a manifest is voted on now.
 pub(super) fn round_of(status: &Status, manifest: &Hash) -> u64 {
-    let one = status
-        .manifests
-        .iter()
-        .find(|one| one.manifest == *manifest);
+    let one = of(status, manifest);
     one.map_or(1, |one| one.round.max(1))
+}
+
+/// How the vote on a manifest stands.
+pub(super) fn of<'s>(status: &'s Status, manifest: &Hash) -> Option<&'s ManifestStatus> {
+    let mut all = status.manifests.iter();
+    all.find(|one| one.manifest == *manifest)
+}
+
+/// The newest round in which this node proposed a manifest.
+pub(super) fn proposed_in(documents: &[Document], manifest: &Manifest, me: &Member) -> Option<u64> {
+    let own = documents.iter().filter_map(|document| match document {
+        Document::Proposal(one) if one.proposer() == me.name && one.manifest() == manifest => {
+            Some(one.statement().subject.round)
+        }
+        _ => None,
+    });
+    own.max()
 }
 
 /// What a proposal is to say.
@@ -358,16 +358,15 @@ fn make(
     })
 }
 
-/// A statement about a known manifest in its round.
+/// A statement about a known manifest in a round.
 pub(super) fn about(
     election: &Election<'_>,
-    status: &Status,
+    round: u64,
     manifest: &Manifest,
     saying: Saying,
 ) -> Result<Statement, Failure> {
-    let hash = manifest.hash();
     let statement = Statement {
-        subject: election.subject(hash, round_of(status, &hash)),
+        subject: election.subject(manifest.hash(), round),
         saying,
     };
     statement

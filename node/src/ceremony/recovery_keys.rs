@@ -15,10 +15,15 @@ pub(super) fn with(before: &[Hash], vkeys: &[String]) -> Result<Vec<Hash>, Failu
     for vkey in vkeys {
         let key = VerifierKey::parse(vkey)
             .map_err(|error| usage(format!("--recovery-key {vkey}: {error}")))?;
-        all.push(recovery_key_hash(&key));
+        let hash = recovery_key_hash(&key);
+        if all.contains(&hash) {
+            return Err(usage(format!(
+                "--recovery-key {vkey}: it is listed already"
+            )));
+        }
+        all.push(hash);
     }
     all.sort();
-    all.dedup();
     Ok(all)
 }
 

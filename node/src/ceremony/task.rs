@@ -18,7 +18,7 @@ use belfry_protocol::genesis::Card;
 use belfry_protocol::genesis::ceremony::{Document, Input};
 use belfry_protocol::genesis::chain::Link;
 use belfry_protocol::manifest::Member;
-use belfry_protocol::note::SignedNote;
+use belfry_protocol::note::{SignedNote, VerifierKey};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -280,6 +280,18 @@ impl Task {
                 member = evidence.accused(),
                 "a member voted for two manifests in one round; the evidence is an entry of this ledger, show it to the others"
             );
+        }
+        for document in &outcome.send {
+            if let Document::Link(link) = document
+                && let Link::Recovered(recovery) = &**link
+                && outcome.activated.is_empty()
+            {
+                let keys: Vec<&str> = recovery.keys.iter().map(VerifierKey::name).collect();
+                tracing::warn!(
+                    epoch = recovery.manifest.epoch, manifest = %recovery.manifest.hash(), ?keys,
+                    "recovery keys signed a manifest: see `belfry genesis status`; after 72 hours members may give way to it, and not to do so is the veto"
+                );
+            }
         }
         if !outcome.activated.is_empty() {
             self.activated(std::mem::take(&mut outcome.activated));

@@ -26,7 +26,7 @@ fn manifest(one: &ManifestStatus, epoch: u64) -> Value {
         "recovery": recovery, "manifest": one.manifest.to_hex(), "state": one.state.word(), "title": one.title, "proposer": one.proposer,
         "opened_seconds": one.opened_seconds, "opened": shown_seconds(one.opened_seconds), "round": one.round,
         "approved": one.approved, "in_round": one.in_round, "committed": one.committed, "refused": refused, "silent": one.silent,
-        "needed": one.needed, "confirm": confirmation(epoch, &one.manifest),
+        "needed": one.needed, "later": one.later, "confirm": confirmation(epoch, &one.manifest),
     })
 }
 
@@ -74,7 +74,7 @@ pub(super) fn status(status: &Status, beside: &Beside<'_>) -> Value {
         "joined_by_ticket": draft.ticket.is_some(), "welcome": welcome, "refusal": refusal,
         "people": people(draft, me, *is_up), "manifests": manifests,
         "lock": status.lock.map(|(hash, round)| json!({ "manifest": hash.to_hex(), "round": round })),
-        "voted_round": status.voted_round, "waiting": status.waiting, "accused": status.accused,
+        "voted_round": status.voted_round, "waiting": status.waiting, "unsigned": status.unsigned, "accused": status.accused,
         "suggested": status.suggested.map(|(hash, round)| json!({ "manifest": hash.to_hex(), "round": round })),
     });
     if !beside.chain.is_empty() {

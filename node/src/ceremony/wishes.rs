@@ -7,11 +7,13 @@ use super::task::{Task, now_seconds};
 use super::view::{self, Beside};
 use crate::clock;
 use crate::exit::{Code, Failure};
+use belfry_protocol::genesis::ceremony::status::State;
 use belfry_protocol::genesis::ceremony::{Document, Input, Status, VoteRecord};
 use belfry_protocol::genesis::chain::Link;
-use belfry_protocol::genesis::{Election, Pinned, Proposal, Saying, Vote};
+use belfry_protocol::genesis::{Election, Pinned, Proposal, Saying, Statement, Vote};
 use belfry_protocol::manifest::Manifest;
 use belfry_protocol::note::SignedNote;
+use belfry_protocol::tlog::hash::Hash;
 use serde_json::{Value, json};
 
 impl Task {
@@ -21,7 +23,10 @@ impl Task {
         match wish {
             Wish::Status => self.status(),
             Wish::Show { manifest } => {
-                let manifest = clerk::meant(&documents, manifest.as_deref())?;
+                let manifest = match manifest {
+                    Some(digits) => meant(digits)?,
+                    None => clerk::meant(&self.living(&documents)?, None)?,
+                };
                 let mut status = self.status()?;
                 if let Some(base) = self.newest() {
                     status["base"] = json!(base.to_json());
@@ -37,6 +42,7 @@ impl Task {
                 without,
                 again,
                 recovery_keys,
+                dry_run,
             } => {
                 let status = self.votes()?;
                 let plan = Plan {
@@ -55,13 +61,25 @@ impl Task {
                     &plan,
                     now,
                 )?;
+                if *dry_run {
+                    let (file, hash) = (made.manifest.to_json(), made.manifest.hash());
+                    return Ok(json!({ "dry_run": true, "file": file, "shown": hash.to_hex() }));
+                }
                 self.put(made)
             }
             Wish::Amend { plan, dry_run } => self.amend(plan, *dry_run),
-            Wish::Sign { manifest, confirm } => {
+            Wish::Sign {
+                manifest,
+                confirm,
+                round,
+            } => {
                 let manifest = meant(manifest)?;
                 let (status, hash) = (self.votes()?, manifest.hash());
-                let round = clerk::round_of(&status, &hash);
+                let shown = clerk::round_of(&status, &hash);
+                let later = clerk::of(&status, &hash).and_then(|one| one.later);
+                // Whoever signed there already means the next one.
+                let again = later.filter(|_| self.has_signed(shown, &hash));
+                let round = round.or(again).unwrap_or(shown);
                 let outcome = self.take(vec![Input::Approve {
                     manifest: hash,
                     round,
@@ -96,12 +114,25 @@ impl Task {
                 let saying = Saying::Refuse {
                     reason: reason.clone(),
                 };
-                self.state(&meant(manifest)?, saying)
+                let manifest = meant(manifest)?;
+                let round = clerk::round_of(&self.votes()?, &manifest.hash());
+                if self.has_signed(round, &manifest.hash()) {
+                    let text = format!(
+                        "this node signed that manifest in round {round}, and nobody takes a signature back"
+                    );
+                    return Err(Failure::new(Code::Failed, text)
+                        .hint("tell the others: without enough signatures nothing happens"));
+                }
+                self.state(&manifest, round, saying)
             }
             Wish::Withdraw { manifest } => {
                 let manifest = meant(manifest)?;
-                clerk::check_own(&documents, &manifest, &self.me)?;
-                self.state(&manifest, Saying::Withdraw)
+                let round =
+                    clerk::proposed_in(&documents, &manifest, &self.me).ok_or_else(|| {
+                        Failure::new(Code::Failed, "only who proposed a manifest takes it back")
+                            .hint("refuse it with `belfry genesis reject`")
+                    })?;
+                self.state(&manifest, round, Saying::Withdraw)
             }
             Wish::Invite {
                 factory,
@@ -143,12 +174,28 @@ impl Task {
                 self.status()
             }
             Wish::Export => {
-                let outcome = self.take(vec![Input::Resume])?;
+                let mut outcome = self.take(vec![Input::Resume])?;
+                // Giving way has no round and is asked for by a human only; of approvals the newest matters.
+                let place = |one: &Statement| match one.saying {
+                    Saying::Yield { .. } => u64::MAX,
+                    _ => one.subject.round,
+                };
+                outcome
+                    .unsigned
+                    .sort_by_key(|one| std::cmp::Reverse(place(one)));
                 let texts = outcome.unsigned.iter().map(ToString::to_string);
                 Ok(json!({ "statements": texts.collect::<Vec<String>>() }))
             }
             Wish::Import { vote } => {
                 let vote = Vote::parse(vote.as_bytes()).map_err(refused)?;
+                if vote.line().name() != self.me.name {
+                    let text = format!(
+                        "it is a vote of {}, not of {}",
+                        vote.line().name(),
+                        self.me.name
+                    );
+                    return Err(Failure::new(Code::Usage, text).hint("import it at that node"));
+                }
                 let hash = vote.statement().subject.manifest.to_hex();
                 let outcome = self.take(vec![Input::Signed(Box::new(vote))])?;
                 first_refusal(&outcome)?;
@@ -175,6 +222,14 @@ impl Task {
 
     /// Proposes a manifest.
     pub(super) fn put(&mut self, made: clerk::Proposed) -> Result<Value, Failure> {
+        let documents = self.desk.ceremony()?.documents();
+        let before = clerk::proposed_in(&documents, &made.manifest, &self.me);
+        if let Some(round) = before.filter(|round| *round >= made.statement.subject.round) {
+            let text = format!("this node proposed that manifest in round {round} already");
+            return Err(Failure::new(Code::Failed, text).hint(
+                "remind the others: `belfry genesis remind`; another member may propose it again",
+            ));
+        }
         let note = self.desk.identity_note(&made.statement.to_string())?;
         let proposal = Proposal::new(made.manifest, note).map_err(refused)?;
         let hash = proposal.manifest().hash();
@@ -183,8 +238,8 @@ impl Task {
     }
 
     /// A statement by the identity key that binds nothing.
-    fn state(&mut self, manifest: &Manifest, saying: Saying) -> Result<Value, Failure> {
-        let statement = clerk::about(&self.election()?, &self.votes()?, manifest, saying)?;
+    fn state(&mut self, manifest: &Manifest, round: u64, saying: Saying) -> Result<Value, Failure> {
+        let statement = clerk::about(&self.election()?, round, manifest, saying)?;
         let note: SignedNote = self.desk.identity_note(&statement.to_string())?;
         let vote = Vote::new(note, None).map_err(refused)?;
         self.say(Document::Vote(Box::new(vote)))?;
@@ -194,6 +249,28 @@ impl Task {
     fn say(&mut self, document: Document) -> Result<(), Failure> {
         let outcome = self.take(vec![Input::Document(Box::new(document))])?;
         first_refusal(&outcome)
+    }
+
+    /// What is known of manifests that were not taken back; everything, if all were.
+    fn living(&self, documents: &[Document]) -> Result<Vec<Document>, Failure> {
+        let status = self.votes()?;
+        let lives = |document: &&Document| match document {
+            Document::Proposal(proposal) => {
+                let hash = proposal.statement().subject.manifest;
+                clerk::of(&status, &hash).is_none_or(|one| one.state != State::Withdrawn)
+            }
+            _ => true,
+        };
+        let living: Vec<Document> = documents.iter().filter(lives).cloned().collect();
+        Ok(match living.is_empty() {
+            true => documents.to_vec(),
+            false => living,
+        })
+    }
+
+    fn has_signed(&self, round: u64, manifest: &Hash) -> bool {
+        let ceremony = self.desk.ceremony();
+        ceremony.is_ok_and(|ceremony| ceremony.voted(round).0 == Some(*manifest))
     }
 
     pub(super) fn votes(&self) -> Result<Status, Failure> {

@@ -20,6 +20,7 @@ pub(super) use genesis::{
     AmendArgs, DraftArgs, GenesisCommand, GenesisExportArgs, GenesisVerifyArgs, ImportArgs,
     InviteArgs, JoinArgs, ProposeArgs, ReachArgs, RecoveryCommand, RecoveryDraftArgs,
     RecoverySendArgs, RecoverySignArgs, RejectArgs, SignArgs, SignRequestArgs, WhichArgs,
+    YieldArgs,
 };
 pub(super) use keys::{
     KeyCommand, KeyExportArgs, PurposeArg, ReasonArg, RecoveryKeyArgs, RevokeArgs, RotateArgs,

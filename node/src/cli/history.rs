@@ -46,7 +46,7 @@ pub(super) fn make(context: &Context, args: &HistoryArgs) -> Result<(), Failure>
     };
     context.out.result(
         &format!(
-            "wrote the history of {origin} up to epoch {epoch} to {}{behind}\nverify a receipt with it: belfry audit verify FILE --history {} --federation {id}",
+            "wrote the history of {origin} up to epoch {epoch} to {}{behind}\nverify a receipt with it: belfry audit verify FILE --history {} --federation {id} --ledger COPY, where COPY is any copy of the ledger: a directory of `belfry ledger export --format tiles`, or an address that serves it",
             args.out.display(),
             args.out.display()
         ),

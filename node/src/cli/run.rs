@@ -27,6 +27,13 @@ use tokio::sync::{oneshot, watch};
 const GRACE: Duration = Duration::from_secs(10);
 
 pub(super) fn run(context: &Context, args: &RunArgs) -> Result<(), Failure> {
+    if context.global.dry_run {
+        return Err(Failure::new(
+            Code::Usage,
+            "a node that runs changes things: there is no --dry-run of it",
+        )
+        .hint("`belfry config validate` and `belfry doctor` say whether it would start"));
+    }
     let input = args.end_with_input.then(end_of_input).transpose()?;
     let mut flags = BTreeMap::new();
     if args.allow_solo {

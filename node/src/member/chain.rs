@@ -102,7 +102,8 @@ fn read(bytes: &[u8]) -> Result<Vec<Link>, GenesisError> {
     let (mut parts, mut rest) = (Vec::new(), bytes);
     while !rest.is_empty() {
         let share = (bytes.len() / cores()).clamp(1, rest.len());
-        let line = memchr::memchr(b'\n', &rest[share - 1..]);
+        let mut ends = rest[share - 1..].iter();
+        let line = ends.position(|byte| *byte == b'\n');
         let (part, after) = rest.split_at(line.map_or(rest.len(), |at| share + at));
         parts.push(part);
         rest = after;

@@ -83,6 +83,8 @@ pub(super) const AGENT_BYTES: usize = 64;
 pub(super) const REDIAL_MIN: Duration = Duration::from_millis(100);
 /// The longest pause while a member is missed only since a moment ago: it restarts, and what it holds up is waiting.
 pub(super) const REDIAL_SOON: Duration = Duration::from_millis(400);
+/// A session that ended sooner was no good one.
+pub(super) const SESSION_LASTS: Duration = Duration::from_secs(5);
 /// How long that moment is: a restart with a check of the ledger fits, and a dead member costs some sixty dials.
 pub(super) const REDIAL_SOON_FOR: Duration = Duration::from_secs(15);
 /// See [`REDIAL_MIN`].

@@ -148,7 +148,9 @@ impl Peers {
         }
         if rest.is_empty() {
             self.peers.remove(id);
-            self.members.plan(id, admitted, now);
+            // Who shows us out again and again does not want us, whatever we think of it.
+            let lasted = now.saturating_duration_since(gone.since) >= params::SESSION_LASTS;
+            self.members.plan(id, admitted && lasted, now);
         }
         match (was_session, settled || !rest.is_empty()) {
             (true, _) => Ended::Session(rest),

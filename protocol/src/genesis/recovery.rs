@@ -162,7 +162,9 @@ impl Recovery {
         };
         election.check(&self.manifest)?;
         if self.note.text() != Self::statement(election, &self.manifest).to_string() {
-            return bad("what the recovery keys signed is not this manifest");
+            return bad(
+                "what the recovery keys signed is not this manifest, or not in this federation",
+            );
         }
         let texts: Vec<String> = self.keys.iter().map(ToString::to_string).collect();
         if !texts.is_sorted_by(|a, b| a < b) || self.note.signatures().len() != self.keys.len() {

@@ -327,6 +327,7 @@ fn states_say_where_a_proposal_stands() {
         }]
     ));
     assert_eq!(one.approve(&b, 1), Err(Refused::RefusedBefore(1)));
+    one.propose(1, &b, 2);
     one.approve(&b, 2).unwrap();
     for by in [1, 2, 3] {
         one.say(by, &b, 2, Saying::Approve).unwrap();

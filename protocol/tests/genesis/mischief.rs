@@ -5,7 +5,7 @@ use crate::one::{One, two};
 use belfry_protocol::genesis::ceremony::{Document, Input, MAX_PROPOSALS_EACH, Promise, status};
 use belfry_protocol::genesis::{GenesisError, Saying};
 use belfry_protocol::manifest::Manifest;
-use belfry_protocol::note::{SignatureLine, SignedNote};
+use belfry_protocol::note::{SignatureLine, SignedNote, SigningKey};
 
 fn standing(one: &One, manifest: &Manifest) -> status::ManifestStatus {
     let status = one.ceremony.status(one.now_seconds).unwrap();
@@ -103,6 +103,7 @@ fn who_votes_far_ahead_draws_nobody_there() {
         (standing(&split, &a).round, standing(&split, &b).round),
         (2, 1)
     );
+    assert_eq!(standing(&split, &b).later, Some(2));
     // Whoever voted later does not go back.
     let asked = split.approve(&a, 2).unwrap();
     assert!(matches!(asked[..], [Promise::Sign { .. }]));
@@ -162,4 +163,152 @@ fn a_wrong_signature_never_reaches_a_step() {
     assert_eq!(said, expected.to_string());
     // Looking changes nothing.
     assert_eq!(one.ceremony.documents(), []);
+}
+
+/// Enough approved in the first round, and not enough commit there: the way out is a later round (R14), and screens lead to it.
+#[test]
+fn after_a_certificate_a_later_round_is_signed() {
+    let (a, _) = two();
+    let mut one = One::amending();
+    one.propose(1, &a, 1);
+    let asked = one.approve(&a, 1).unwrap();
+    one.sign(&asked, 0);
+    one.take(Input::Acked { size: 1 }).unwrap();
+    for by in [1, 3] {
+        one.say(by, &a, 1, Saying::Approve).unwrap();
+    }
+    let shown = standing(&one, &a);
+    assert_eq!((shown.round, shown.state), (1, status::State::Ready));
+    let suggested = one.ceremony.status(one.now_seconds).unwrap().suggested;
+    assert_eq!(suggested, Some((a.hash(), 2)));
+    one.propose(2, &a, 2);
+    assert_eq!(standing(&one, &a).round, 2);
+    let again = one.approve(&a, 2).unwrap();
+    assert!(matches!(again[..], [Promise::Sign { .. }]));
+}
+
+/// Whoever refused a manifest, or approved another one, may change its mind in a later round, and those who signed go there, too.
+#[test]
+fn a_change_of_mind_is_signed_where_it_may_be() {
+    let (a, b) = two();
+    let mut refuser = One::amending();
+    refuser.propose(1, &a, 1);
+    for by in [1, 2] {
+        refuser.say(by, &a, 1, Saying::Approve).unwrap();
+    }
+    let reason = "not yet".to_owned();
+    refuser.say(0, &a, 1, Saying::Refuse { reason }).unwrap();
+    refuser.propose(1, &a, 2);
+    assert_eq!(standing(&refuser, &a).round, 2);
+    refuser.approve(&a, 2).unwrap();
+
+    let mut other = One::amending();
+    other.propose(1, &a, 1);
+    other.propose(1, &b, 1);
+    other.approve(&b, 1).unwrap();
+    other.propose(1, &a, 2);
+    assert_eq!(standing(&other, &a).round, 2);
+
+    // One that signed in the first round is shown the second once more others are there than may lie.
+    let mut signed = One::amending();
+    signed.propose(1, &a, 1);
+    signed.approve(&a, 1).unwrap();
+    signed.propose(2, &a, 2);
+    assert_eq!(
+        (standing(&signed, &a).round, standing(&signed, &a).later),
+        (1, Some(2))
+    );
+    signed.say(2, &a, 2, Saying::Approve).unwrap();
+    assert_eq!(standing(&signed, &a).round, 1);
+    signed.say(3, &a, 2, Saying::Approve).unwrap();
+    assert_eq!(
+        (standing(&signed, &a).round, standing(&signed, &a).later),
+        (2, None)
+    );
+}
+
+/// What a proposer says of the time moves nobody: 72 hours count from when a node saw the first proposal of a round.
+#[test]
+fn claimed_times_move_nobody() {
+    let (a, _) = two();
+    let mut one = One::amending();
+    let claim = |one: &One, by: usize, round: u64, opened_seconds: u64| {
+        let statement = belfry_protocol::genesis::Statement {
+            subject: one.election().subject(a.hash(), round),
+            saying: Saying::Propose {
+                opened_seconds,
+                title: "Now".to_owned(),
+            },
+        };
+        let note = signed(by, &statement).note().clone();
+        let made = belfry_protocol::genesis::Proposal::new(a.clone(), note).unwrap();
+        Document::Proposal(Box::new(made))
+    };
+    let (long_ago, never) = (claim(&one, 3, 1, 0), claim(&one, 3, 16, u64::MAX >> 12));
+    one.hear(long_ago).unwrap();
+    one.hear(never).unwrap();
+    assert_eq!(standing(&one, &a).round, 1);
+    assert_eq!(standing(&one, &a).state, status::State::Open);
+    one.now_seconds += belfry_protocol::genesis::OPEN_SECONDS;
+    assert_eq!(standing(&one, &a).state, status::State::Expired);
+}
+
+/// Somebody lists a key of its own under another's name and lets it vote twice: nobody but that key is accused, and whoever bears the
+/// name can still be.
+#[test]
+fn nobody_is_accused_for_a_key_under_their_name() {
+    let base = founding(&[0, 1, 2, 3], 0);
+    let usurped = |variant| {
+        let mut next = amendment(&base, &[0, 1, 2, 3], variant);
+        let stranger = SigningKey::ed25519(&next.members[2].name, [9; 32]).unwrap();
+        next.members[2].identity = stranger.verifier().clone();
+        (next, stranger)
+    };
+    let mut one = One::amending();
+    for variant in [11, 12] {
+        let (next, stranger) = usurped(variant);
+        one.propose(3, &next, 1);
+        let subject = one.election().subject(next.hash(), 1);
+        let saying = Saying::Approve;
+        let text = belfry_protocol::genesis::Statement { subject, saying }.to_string();
+        let note = stranger.signed_note(&text).unwrap();
+        let vote = belfry_protocol::genesis::Vote::new(note, None).unwrap();
+        let said = one.hear(Document::Vote(Box::new(vote))).unwrap();
+        assert_eq!(said, [], "no entry says that a member lied");
+    }
+    let name = person(2).identity.name();
+    let accused = one.ceremony.status(one.now_seconds).unwrap().accused;
+    assert!(!accused.iter().any(|one| one == name), "{accused:?}");
+    let (a, b) = two();
+    for manifest in [&a, &b] {
+        one.propose(1, manifest, 1);
+        one.say(2, manifest, 1, Saying::Approve).unwrap();
+    }
+    let accused = one.ceremony.status(one.now_seconds).unwrap().accused;
+    assert!(accused.iter().any(|one| one == name), "{accused:?}");
+}
+
+/// A proposer takes back two manifests of one round, and a member refuses two: each is told apart. What was taken back is signed by
+/// nobody, until somebody proposes it again.
+#[test]
+fn several_are_taken_back_and_refused_in_one_round() {
+    let (a, b) = two();
+    let mut one = One::amending();
+    for manifest in [&a, &b] {
+        one.propose(1, manifest, 1);
+        let reason = "no".to_owned();
+        one.say(2, manifest, 1, Saying::Refuse { reason }).unwrap();
+        one.say(1, manifest, 1, Saying::Withdraw).unwrap();
+        let shown = standing(&one, manifest);
+        assert_eq!(shown.state, status::State::Withdrawn);
+        assert_eq!(shown.refused.len(), 1);
+    }
+    let refused = one.approve(&a, 1).unwrap_err();
+    assert!(refused.to_string().contains("took it back"), "{refused}");
+    one.propose(3, &a, 2);
+    assert_eq!(
+        (standing(&one, &a).round, standing(&one, &a).state),
+        (2, status::State::Open)
+    );
+    one.approve(&a, 2).unwrap();
 }

@@ -97,7 +97,17 @@ pub enum RecoveryCommand {
     #[command(
         after_help = "Example:\n  belfry genesis recovery yield 9c1e44b0 --confirm 3:9c1e44b0"
     )]
-    Yield(SignArgs),
+    Yield(YieldArgs),
+}
+
+/// `genesis recovery yield`
+#[derive(Args, Debug)]
+pub struct YieldArgs {
+    /// First 6 or more digits of its hash [default: the only one]
+    pub manifest: Option<String>,
+    /// EPOCH:HASH, as `genesis show` prints it, for scripts
+    #[arg(long, value_name = "EPOCH:HASH")]
+    pub confirm: Option<String>,
 }
 
 /// `genesis recovery draft`
@@ -109,6 +119,9 @@ pub struct RecoveryDraftArgs {
     /// What changes.
     #[command(flatten)]
     pub changes: AmendArgs,
+    /// As QR codes; what a scanner reads, one code a line, is taken like the file
+    #[arg(long)]
+    pub qr: bool,
 }
 
 /// `genesis recovery sign`
@@ -122,6 +135,9 @@ pub struct RecoverySignArgs {
     /// EPOCH:HASH, for scripts
     #[arg(long, value_name = "EPOCH:HASH")]
     pub confirm: Option<String>,
+    /// As QR codes; what a scanner reads, one code a line, is taken like the file
+    #[arg(long)]
+    pub qr: bool,
 }
 
 /// `genesis recovery send`
@@ -238,6 +254,9 @@ pub struct SignArgs {
     /// EPOCH:HASH, as `genesis show` prints it, for scripts
     #[arg(long, value_name = "EPOCH:HASH")]
     pub confirm: Option<String>,
+    /// In which round [default: the first that can still be won; again: the next that was begun]
+    #[arg(long, value_name = "N")]
+    pub round: Option<u64>,
 }
 
 /// `genesis reject`
@@ -263,9 +282,15 @@ pub struct GenesisVerifyArgs {
 /// `genesis export`
 #[derive(Args, Debug)]
 pub struct GenesisExportArgs {
+    /// First digits of the hash of the manifest [default: what waits; giving way first, then the newest round]
+    #[arg(conflicts_with = "record")]
+    pub manifest: Option<String>,
     /// This node's own votes instead, for another directory of the same node, which then must not vote here any more
     #[arg(long)]
     pub record: bool,
+    /// As QR codes; what a scanner reads, one code a line, is taken like the file
+    #[arg(long)]
+    pub qr: bool,
 }
 
 /// `genesis sign-request`
@@ -276,6 +301,9 @@ pub struct SignRequestArgs {
     /// EPOCH:HASH, for scripts
     #[arg(long, value_name = "EPOCH:HASH")]
     pub confirm: Option<String>,
+    /// As QR codes; what a scanner reads, one code a line, is taken like the file
+    #[arg(long)]
+    pub qr: bool,
 }
 
 /// `genesis import`

@@ -70,7 +70,14 @@ pub(super) fn list(context: &Context) -> Result<(), Failure> {
     let mut lines: Vec<String> = items(&value, "epochs")
         .iter()
         .map(|one| {
+            let newer = items(&value, "epochs").iter();
+            let mut newer = newer
+                .skip_while(|other| other["epoch"] != one["epoch"])
+                .skip(1);
             let state = match (one["in_force"].as_bool(), one["effective"].as_str()) {
+                (Some(true), _) if newer.any(|other| other["in_force"] == true) => {
+                    "superseded".to_owned()
+                }
                 (Some(true), _) => "in force".to_owned(),
                 (_, Some(at)) => format!("active, takes effect {at}"),
                 _ => "active".to_owned(),

@@ -6,6 +6,7 @@
 //! | [`start`] | `genesis draft`, `join`: before the node runs |
 //! | [`review`] | `genesis show` and `sign`: what a human sees |
 //! | [`offline`] | `genesis sign-request`: a key without a network |
+//! | [`qr_text`] | files as QR codes, for both |
 //! | [`recovery`] | `genesis recovery …` |
 //! | [`verify`] | `genesis verify` |
 //! | [`invite`] | `invite` |
@@ -14,6 +15,7 @@
 mod amend;
 mod invite;
 mod offline;
+mod qr_text;
 mod recovery;
 mod review;
 mod start;
@@ -41,7 +43,9 @@ pub(super) fn run(context: &Context, command: &GenesisCommand) -> Result<(), Fai
         GenesisCommand::Sign(args) => review::sign(context, args),
         GenesisCommand::Reject(args) => reject(context, args),
         GenesisCommand::Withdraw(args) => withdraw(context, args),
-        GenesisCommand::Remind => status(context, &Wish::Remind),
+        GenesisCommand::Remind => {
+            ask(context, &Wish::Remind).and_then(|value| shown(context, &value))
+        }
         GenesisCommand::Verify(args) => verify::run(context, args),
         GenesisCommand::Export(args) => offline::export(context, args),
         GenesisCommand::SignRequest(args) => offline::sign(context, args),
@@ -92,9 +96,12 @@ fn status(context: &Context, wish: &Wish) -> Result<(), Failure> {
     if founded && Control::find(&context.layout).is_none() {
         return verify::own(context);
     }
-    let value = ask(context, wish)?;
-    context.out.result(&describe(&value).join("\n"), &value)?;
-    context.out.say(next(&value));
+    shown(context, &ask(context, wish)?)
+}
+
+fn shown(context: &Context, value: &Value) -> Result<(), Failure> {
+    context.out.result(&describe(value).join("\n"), value)?;
+    context.out.say(next(value));
     Ok(())
 }
 
@@ -165,6 +172,11 @@ fn describe(value: &Value) -> Vec<String> {
         lines.push(String::new());
         lines.extend(describe_vote(one));
     }
+    if value.get("unsigned").and_then(Value::as_u64).unwrap_or(0) > 0 {
+        lines.push(
+            "a vote of this node waits for its identity key: belfry genesis export".to_owned(),
+        );
+    }
     for one in items(value, "accused") {
         lines.push(format!("VOTED TWICE: {}", one.as_str().unwrap_or_default()));
     }
@@ -190,6 +202,14 @@ fn describe_vote(one: &Value) -> Vec<String> {
             lines.push(format!("  {key:<10} {words}"));
         }
     };
+    if let Some(later) = one.get("later").and_then(Value::as_u64) {
+        line(
+            "later",
+            format!(
+                "round {later} was begun, too: who signed in this one and signs again signs there"
+            ),
+        );
+    }
     line("signed", words(one, "approved"));
     let (now, all) = (items(one, "in_round"), items(one, "approved"));
     let needed = one.get("needed").and_then(Value::as_u64).unwrap_or(0);
@@ -223,6 +243,20 @@ fn next(value: &Value) -> String {
             .iter()
             .any(|name| name.as_str() == Some(me))
     };
+    let yielded = |one: &Value| {
+        let mut names = items(&one["recovery"], "yielded").iter();
+        names.any(|name| name.as_str() == Some(me))
+    };
+    let is_recovery = |one: &&Value| one["recovery"].is_object() && !yielded(one);
+    if let Some(one) = manifests.iter().find(is_recovery) {
+        return format!(
+            "next: belfry genesis show {}: a recovery is under way, and ask who signed it why",
+            short(text(one, "manifest"))
+        );
+    }
+    if value.get("unsigned").and_then(Value::as_u64).unwrap_or(0) > 0 {
+        return "next: belfry genesis export > request.json".to_owned();
+    }
     let open = manifests.iter().filter(|one| text(one, "state") == "open");
     let again = |one: &&Value| {
         let of = |key: &str| {
@@ -240,25 +274,30 @@ fn next(value: &Value) -> String {
     }
     match (open.clone().find(silent), manifests.first()) {
         (Some(one), _) => format!("next: belfry genesis show {}", short(text(one, "manifest"))),
-        (None, Some(_)) => "next: belfry genesis remind".to_owned(),
-        (None, None) if text(value, "state") == "member" => {
+        (None, Some(_))
+            if manifests
+                .iter()
+                .any(|one| text(one, "state") != "withdrawn") =>
+        {
+            "next: belfry genesis remind".to_owned()
+        }
+        (None, _) if text(value, "state") == "member" => {
             "next: belfry genesis amend, to change anything".to_owned()
         }
-        (None, None) if value.get("joined_by_ticket") == Some(&Value::Bool(true)) => {
+        (None, _) if value.get("refusal").is_some_and(Value::is_string) => {
+            "next: stop this node, move founding.json away, and belfry join NEWTICKET".to_owned()
+        }
+        (None, _) if value.get("joined_by_ticket") == Some(&Value::Bool(true)) => {
             "next: wait for a proposal; belfry genesis status shows it".to_owned()
         }
-        (None, None) => {
+        (None, _) => {
             "next: belfry invite, and when all have come: belfry genesis propose".to_owned()
         }
     }
 }
 
 fn propose(context: &Context, args: &ProposeArgs) -> Result<(), Failure> {
-    if context.global.dry_run {
-        return context
-            .out
-            .result("would propose a manifest", &json!({ "dry_run": true }));
-    }
+    let dry_run = context.global.dry_run;
     let value = ask(
         context,
         &Wish::Propose {
@@ -268,9 +307,14 @@ fn propose(context: &Context, args: &ProposeArgs) -> Result<(), Failure> {
             without: args.without.clone(),
             again: args.again.clone(),
             recovery_keys: args.recovery_keys.clone(),
+            dry_run,
         },
     )?;
     let hash = text(&value, "shown");
+    if dry_run {
+        let text = format!("would propose manifest {hash}");
+        return context.out.result(&text, &value);
+    }
     context
         .out
         .result(&format!("proposed manifest {hash}"), &value)?;
@@ -318,6 +362,12 @@ fn withdraw(context: &Context, args: &WhichArgs) -> Result<(), Failure> {
 
 fn import(context: &Context, args: &ImportArgs) -> Result<(), Failure> {
     let file = offline::read(&args.file)?;
+    if file.contains(offline::REQUEST_FORMAT) {
+        return Err(
+            Failure::new(Code::Usage, "this is the request, not the vote")
+                .hint("sign it where the identity key is: belfry genesis sign-request > vote.json"),
+        );
+    }
     let is_record = file.contains(belfry_protocol::genesis::ceremony::record::RECORD_FORMAT);
     if context.global.dry_run {
         let what = match is_record {

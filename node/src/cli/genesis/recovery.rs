@@ -2,18 +2,20 @@
 //! it, holders sign it offline, and members give way or do not. May not sign what was not reviewed.
 
 use super::super::args::{
-    RecoveryCommand, RecoveryDraftArgs, RecoverySendArgs, RecoverySignArgs, SignArgs,
+    RecoveryCommand, RecoveryDraftArgs, RecoverySendArgs, RecoverySignArgs, YieldArgs,
 };
 use super::super::context::{Context, key_failure};
 use super::super::last_resort::confirm;
 use super::{amend, ask, offline, review, short, text, words};
 use crate::ceremony::Wish;
+use crate::clock;
 use crate::exit::{Code, Failure};
 use belfry_keys::RecoveryKey;
 use belfry_protocol::genesis::{Election, GenesisError, Recovery, Strict, Verifier};
 use belfry_protocol::manifest::Manifest;
 use belfry_protocol::tlog::hash::Hash;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 const REQUEST_FORMAT: &str = "belfry-genesis-recovery-request/v1";
@@ -102,6 +104,10 @@ fn draft(context: &Context, args: &RecoveryDraftArgs) -> Result<(), Failure> {
     };
     let (manifest, base) = (parse("file")?, parse("base")?);
     let needed = Recovery::needed(&base);
+    let keys: BTreeSet<&String> = args.keys.iter().collect();
+    if keys.len() < args.keys.len() {
+        return Err(Failure::new(Code::Usage, "a key is given twice with --key"));
+    }
     if args.keys.len() < needed {
         return Err(Failure::new(
             Code::Usage,
@@ -124,8 +130,7 @@ fn draft(context: &Context, args: &RecoveryDraftArgs) -> Result<(), Failure> {
         manifest,
         signed: None,
     };
-    let request = request.to_value();
-    context.out.result(&request.to_string(), &request)?;
+    offline::print(context, &request.to_value().to_string(), args.qr)?;
     context.out.say(format!(
         "next, where each of {needed} recovery keys is: belfry genesis recovery sign request.json --key FILE > signed.json"
     ));
@@ -140,7 +145,7 @@ fn sign(context: &Context, args: &RecoverySignArgs) -> Result<(), Failure> {
     let made =
         Recovery::signed_by(&key, &election, manifest, earlier).map_err(|error| failed(&error))?;
     let named = format!(
-        "federation {}\nby         {}",
+        "federation {}: compare it with one from somewhere you trust\nby         {}",
         request.id,
         key.verifier().name()
     );
@@ -151,6 +156,7 @@ fn sign(context: &Context, args: &RecoverySignArgs) -> Result<(), Failure> {
     };
     let expected = review::review(context, &about, &[named]);
     if context.global.dry_run {
+        review::typed_right(args.confirm.as_deref(), &expected)?;
         let text = format!("would sign manifest {}", manifest.hash());
         return context.out.result(&text, &json!({ "dry_run": true }));
     }
@@ -166,8 +172,7 @@ fn sign(context: &Context, args: &RecoverySignArgs) -> Result<(), Failure> {
         signed: Some(made),
         ..request
     };
-    let request = request.to_value();
-    context.out.result(&request.to_string(), &request)?;
+    offline::print(context, &request.to_value().to_string(), args.qr)?;
     context.out.say(match have >= needed {
         true => "next, on a survivor's node: belfry genesis recovery send signed.json".to_owned(),
         false => format!(
@@ -205,8 +210,9 @@ fn send(context: &Context, args: &RecoverySendArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn give_way(context: &Context, args: &SignArgs) -> Result<(), Failure> {
-    let reviewed = review::fetch(context, args.manifest.as_ref())?;
+fn give_way(context: &Context, args: &YieldArgs) -> Result<(), Failure> {
+    let reviewed =
+        review::fetch_confirmed(context, args.manifest.as_ref(), args.confirm.as_deref())?;
     if !reviewed.by_recovery_keys() {
         return Err(Failure::new(
             Code::Usage,
@@ -217,6 +223,18 @@ fn give_way(context: &Context, args: &SignArgs) -> Result<(), Failure> {
     let votes = super::describe_vote(&reviewed.vote);
     let expected = review::review(context, &reviewed.about(), &votes);
     if context.global.dry_run {
+        review::typed_right(args.confirm.as_deref(), &expected)?;
+        let from = reviewed.vote["recovery"]["yield_from_seconds"].as_u64();
+        let now = u64::try_from(clock::wall().seconds()).unwrap_or(0);
+        if from.is_some_and(|from| now < from) {
+            return Err(Failure::new(
+                Code::Failed,
+                format!(
+                    "this node may give way to it from {} on",
+                    text(&reviewed.vote["recovery"], "yield_from")
+                ),
+            ));
+        }
         let text = format!("would give way to manifest {}", reviewed.hash);
         return context.out.result(&text, &json!({ "dry_run": true }));
     }

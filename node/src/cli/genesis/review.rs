@@ -69,6 +69,34 @@ pub(super) fn fetch(context: &Context, digits: Option<&String>) -> Result<Review
     })
 }
 
+/// The same; a confirmation names a manifest, too.
+pub(super) fn fetch_confirmed(
+    context: &Context,
+    digits: Option<&String>,
+    confirm: Option<&str>,
+) -> Result<Reviewed, Failure> {
+    let fetched = fetch(context, digits);
+    let named = confirm.and_then(|typed| typed.split_once(':'));
+    match (fetched, named) {
+        // Of several that may be meant.
+        (Err(error), Some((_, named))) if digits.is_none() => {
+            fetch(context, Some(&named.to_owned())).map_err(|_| error)
+        }
+        (fetched, _) => fetched,
+    }
+}
+
+/// What was typed ahead, where nothing is done.
+pub(super) fn typed_right(typed: Option<&str>, expected: &str) -> Result<(), Failure> {
+    match typed {
+        Some(typed) if typed != expected => Err(Failure::new(
+            Code::Usage,
+            format!("{typed:?} is not {expected}, and would be refused"),
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// What a manifest amends, as the node or a request shows it: the hash in the manifest says whether that is so.
 pub(super) fn base_of(
     manifest: &Manifest,
@@ -130,10 +158,11 @@ pub(super) fn show(context: &Context, args: &WhichArgs) -> Result<(), Failure> {
 }
 
 pub(super) fn sign(context: &Context, args: &SignArgs) -> Result<(), Failure> {
-    let reviewed = fetch(context, args.manifest.as_ref())?;
+    let reviewed = fetch_confirmed(context, args.manifest.as_ref(), args.confirm.as_deref())?;
     let votes = describe_vote(&reviewed.vote);
     let expected = review(context, &reviewed.about(), &votes);
     if context.global.dry_run {
+        typed_right(args.confirm.as_deref(), &expected)?;
         let text = format!("would sign manifest {}", reviewed.hash);
         return context.out.result(&text, &json!({ "dry_run": true }));
     }
@@ -148,6 +177,7 @@ pub(super) fn sign(context: &Context, args: &SignArgs) -> Result<(), Failure> {
         &Wish::Sign {
             manifest: reviewed.hash.clone(),
             confirm: expected,
+            round: args.round,
         },
     )?;
     if !signed(context, &value, ("signed", &reviewed.hash))? {
@@ -225,6 +255,9 @@ pub(super) fn hash_lines(manifest: &Manifest) -> Vec<String> {
     ]
 }
 
+/// When recovery keys count.
+const FEWER: &str = "with members that give way, make an epoch where too few are left to vote";
+
 /// What a manifest means.
 fn describe(about: &About<'_>) -> Vec<String> {
     let About { manifest, base, .. } = *about;
@@ -269,6 +302,15 @@ fn describe(about: &About<'_>) -> Vec<String> {
             2 * i64::from(manifest.amendment_threshold) - i64::from(members),
         ),
     ];
+    if !manifest.recovery_keys.is_empty() {
+        lines.push(format!(
+            "recovery   {} of these {} keys, {FEWER}:",
+            Recovery::needed(manifest),
+            manifest.recovery_keys.len()
+        ));
+        let keys = manifest.recovery_keys.iter();
+        lines.extend(keys.map(|hash| format!("             {hash}")));
+    }
     for factory in manifest.members.iter().filter(|member| member.factory) {
         let towers = u32::try_from(manifest.towers_of(&factory.name).count()).unwrap_or(u32::MAX);
         if let Ok(quorum) = Quorum::new(towers, manifest.tower_quorum) {

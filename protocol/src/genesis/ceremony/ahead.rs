@@ -49,7 +49,8 @@ impl<C: Check> Ceremony<C> {
             Document::Proposal(proposal) => {
                 let hash = proposal.statement().subject.manifest;
                 let held = seen.candidates.get(&hash);
-                let held = held.is_some_and(|c| c.proposals.values().any(|p| *p == **proposal));
+                let held =
+                    held.is_some_and(|c| c.proposals.values().any(|p| p.proposal == **proposal));
                 match held {
                     true => Ok(()),
                     false => proposal.verify(&election, verifier).map(drop),

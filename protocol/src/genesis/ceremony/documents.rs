@@ -3,8 +3,10 @@
 
 use super::io::{Refused, short};
 use super::rules::horizon;
-use super::seen::{self, MAX_PROPOSALS_EACH, ROW_CERTIFICATE, ROW_MANIFEST, ROW_VOTE, Sort, who};
-use super::votes::Taken;
+use super::seen::{
+    self, MAX_PROPOSALS_EACH, Proposed, ROW_CERTIFICATE, ROW_MANIFEST, ROW_VOTE, Sort, who,
+};
+use super::votes::{Taken, Voter};
 use super::{Document, Free, Promise, Step, Stop, election};
 use crate::engine::store::Transaction;
 use crate::genesis::chain::Link;
@@ -28,6 +30,7 @@ impl<C: Check, T: Transaction> Step<'_, C, T> {
 
     /// Keeps a document, so that a start need not ask for it again.
     pub(super) fn keep(&mut self, sort: u8, json: &str) -> Result<(), Stop> {
+        self.c.unsettled = true;
         let epoch = election(self.c.chain.as_ref(), &self.c.settings).map_or(0, |e| e.epoch());
         Ok(seen::put(self.tx, epoch, sort, self.now_seconds, json)?)
     }
@@ -61,7 +64,7 @@ impl<C: Check, T: Transaction> Step<'_, C, T> {
         let election = election(c.chain.as_ref(), &c.settings).ok_or(Refused::NoElection)?;
         // Copies come from everybody: a known one costs nothing.
         let known = c.seen.candidates.get(&subject.manifest);
-        if known.is_some_and(|one| one.proposals.values().any(|held| *held == proposal)) {
+        if known.is_some_and(|one| one.proposals.values().any(|held| held.proposal == proposal)) {
             return Ok(());
         }
         let key = proposal.verify(&election, &mut c.verifier)?;
@@ -82,7 +85,11 @@ impl<C: Check, T: Transaction> Step<'_, C, T> {
             .into());
         }
         let candidate = c.seen.candidate(subject.manifest, proposal.manifest())?;
-        candidate.proposals.insert(place, proposal.clone());
+        let proposed = Proposed {
+            proposal: proposal.clone(),
+            seen_seconds: self.now_seconds,
+        };
+        candidate.proposals.insert(place, proposed);
         let mine = key == c.settings.identity;
         let json = proposal.to_json();
         self.keep(ROW_MANIFEST, &json)?;
@@ -122,10 +129,11 @@ impl<C: Check, T: Transaction> Step<'_, C, T> {
         check_round(&subject, horizon(&c.own, &c.seen))?;
         vote.verify(&key, &mut c.verifier)?;
         let mine = key == c.settings.identity;
-        let votes = election.votes(&key);
-        match c.seen.votes.take(&who(&key), votes, vote.clone()) {
+        let voter = Voter::of(&election, &key);
+        match c.seen.votes.take(&who(&key), voter, vote.clone()) {
             Taken::Known => return Ok(()),
-            Taken::Contradicts(evidence) => return self.accuse(*evidence),
+            Taken::Contradicts(evidence) => return self.accuse(&key, *evidence),
+            Taken::TooMany => return Err(too_many()),
             Taken::New => {}
         }
         if mine {
@@ -184,10 +192,11 @@ impl<C: Check, T: Transaction> Step<'_, C, T> {
     fn harvest(&mut self, key: &VerifierKey, vote: Vote) -> Result<(), Stop> {
         let c = &mut *self.c;
         let election = election(c.chain.as_ref(), &c.settings).ok_or(Refused::NoElection)?;
-        let votes = election.votes(key);
-        match c.seen.votes.take(&who(key), votes, vote.clone()) {
+        let voter = Voter::of(&election, key);
+        match c.seen.votes.take(&who(key), voter, vote.clone()) {
             Taken::Known => return Ok(()),
-            Taken::Contradicts(evidence) => return self.accuse(*evidence),
+            Taken::Contradicts(evidence) => return self.accuse(key, *evidence),
+            Taken::TooMany => return Err(too_many()),
             Taken::New => {}
         }
         if *key == self.c.settings.identity {
@@ -278,7 +287,7 @@ impl<C: Check, T: Transaction> Step<'_, C, T> {
         let unknown = || Refused::Unknown(short(&first.statement().subject.manifest));
         let key = key.ok_or_else(unknown)?;
         evidence.verify(&key, &mut c.verifier)?;
-        self.accuse(evidence)
+        self.accuse(&key, evidence)
     }
 }
 
@@ -304,6 +313,14 @@ pub(super) fn voter(
         Saying::Propose { .. } | Saying::Recover => None,
     };
     key.ok_or_else(|| GenesisError::stranger(line))
+}
+
+fn too_many() -> Stop {
+    Stop::Refused(Refused::TooMany {
+        what: "votes on a founding",
+        limit: super::MAX_FOUNDING_VOTES,
+        advice: "somebody floods; begin a new draft without them",
+    })
 }
 
 fn check_round(subject: &Subject, highest: u64) -> Result<(), Refused> {

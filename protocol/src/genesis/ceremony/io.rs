@@ -283,6 +283,16 @@ pub enum Refused {
     /// A yield binds.
     #[error("this node gave way to {0} already, and to nothing else in this epoch")]
     Yielded(String),
+    /// Its proposers took it back.
+    #[error(
+        "whoever proposed manifest {0} took it back; propose it again with `belfry genesis propose --again {0}`"
+    )]
+    TakenBack(String),
+    /// Recovery keys signed it.
+    #[error(
+        "manifest {0} is signed by recovery keys: members give way to it (`belfry genesis recovery yield {0}`) or do not; to vote on it like any other, somebody proposes it"
+    )]
+    GiveWay(String),
     /// 72 hours to object.
     #[error(
         "this node saw the recovery manifest first at {}, and may give way to it from {} on: 72 hours to ask why",

@@ -37,7 +37,7 @@ pub use seen::{
 };
 pub use settle::active_body;
 pub use status::Status;
-pub use votes::MAX_VOTES_EACH;
+pub use votes::{MAX_FOUNDING_VOTES, MAX_FOUNDING_VOTES_EACH, MAX_VOTES_EACH};
 
 use super::chain::{Chain, Link};
 use super::{Check, Election, Verifier};
@@ -71,6 +71,8 @@ pub struct Ceremony<C> {
     seen: Seen,
     /// Own votes may be missing: none is cast.
     missing: bool,
+    /// Something is new since it was asked what follows.
+    unsettled: bool,
     verifier: Verifier<C>,
 }
 
@@ -122,8 +124,17 @@ impl<C: Check> Ceremony<C> {
             &from.to_be_bytes(),
             super::chain::MAX_EPOCHS,
         )?;
-        for (_, json) in rows {
+        for (key, json) in rows {
             let link = Link::parse(&json).map_err(damaged)?;
+            // Of a draft that was given up: this node founds or joins something else now.
+            let lineage = chain
+                .as_ref()
+                .map(|c| c.manifest().lineage)
+                .or(settings.lineage);
+            if lineage.is_some_and(|lineage| lineage != link.manifest().lineage) {
+                tx.remove_row(Table::Manifests, &key)?;
+                continue;
+            }
             match &mut chain {
                 Some(chain) => chain.take(&link, link.manifest().hash()),
                 None => {
@@ -139,6 +150,7 @@ impl<C: Check> Ceremony<C> {
             .is_some_and(|bytes| !bytes.is_empty());
         let mut ceremony = Self {
             missing: missing || settings.restored,
+            unsettled: true,
             settings,
             chain,
             own: OwnVotes::default(),
@@ -176,6 +188,8 @@ impl<C: Check> Ceremony<C> {
     ) -> Result<Outbox<Promise, Free>, StoreError> {
         let mut step = Step::new(self, tx, now_seconds);
         for (number, input) in inputs.into_iter().enumerate() {
+            // What is known already costs nothing more.
+            step.c.unsettled |= !matches!(input, Input::Document(_));
             match step.input(input).and_then(|()| step.settle()) {
                 Ok(()) => {}
                 Err(Stop::Refused(why)) => {

@@ -232,6 +232,15 @@ impl OwnVotes {
         last.map(|(id, vote)| (vote.statement.subject.manifest, id.round))
     }
 
+    /// Another manifest that this member committed, and in which round.
+    pub(super) fn committed_other(&self, manifest: &Hash) -> Option<(Hash, u64)> {
+        let mut commits = self.0.iter().filter(|(id, vote)| {
+            id.kind == VoteKind::Commit && vote.statement.subject.manifest != *manifest
+        });
+        let other = commits.next();
+        other.map(|(id, vote)| (vote.statement.subject.manifest, id.round))
+    }
+
     /// What this member gave way to.
     pub(super) fn yielded(&self) -> Option<Hash> {
         let mut yields = self.0.iter().filter(|(id, _)| id.kind == VoteKind::Yield);

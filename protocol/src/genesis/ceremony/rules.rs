@@ -4,7 +4,7 @@
 use super::Settings;
 use super::io::{Refused, confirmation, short};
 use super::own::{OwnVotes, VoteKind};
-use super::seen::{Seen, Sort, who};
+use super::seen::{Seen, who};
 use crate::genesis::{Election, YIELD_AFTER_SECONDS};
 use crate::tlog::hash::Hash;
 
@@ -100,9 +100,19 @@ impl View<'_> {
             return Err(Refused::RoundBack { round, highest });
         }
         let me = who(&self.settings.identity);
-        let refusal = self.seen.votes.of(&me, round, Sort::Refuse);
-        if refusal.is_some_and(|vote| vote.statement().subject.manifest == *manifest) {
+        if self.seen.votes.refused(&me, round, manifest) {
             return Err(Refused::RefusedBefore(round));
+        }
+        // Whoever votes does so on what somebody proposes; manifests of recovery keys are given way to.
+        let certified = self.seen.certificates.keys().any(|(_, of)| of == manifest);
+        if self.election.votes(&self.settings.identity)
+            && !certified
+            && !self.seen.is_proposed(manifest)
+        {
+            return Err(match candidate.recovery {
+                Some(_) => Refused::GiveWay(short(manifest)),
+                None => Refused::TakenBack(short(manifest)),
+            });
         }
         self.check_lock(manifest)?;
         // At epoch 0 an absentee is dropped only while no certificate for the fuller list exists.
@@ -158,10 +168,8 @@ impl View<'_> {
             Some(other) => return Err(Refused::Yielded(short(&other))),
             None => {}
         }
-        // "a member that committed yields only to the hash it committed": no certificate opens this.
-        if let Some((locked, round)) = self.own.lock()
-            && locked != *manifest
-        {
+        // "a member that committed yields only to the hash it committed": no certificate opens this, and no later commit.
+        if let Some((locked, round)) = self.own.committed_other(manifest) {
             return Err(Refused::Locked {
                 manifest: short(&locked),
                 round,

@@ -38,12 +38,19 @@ pub(super) fn who(key: &VerifierKey) -> Who {
     (key.name().to_owned(), key.key_id(), whole)
 }
 
+/// A proposal, and when this node saw it first, in seconds since 1970: what its proposer says of the time is only shown.
+#[derive(Clone, Debug)]
+pub(super) struct Proposed {
+    pub(super) proposal: Proposal,
+    pub(super) seen_seconds: u64,
+}
+
 /// A manifest that is voted on.
 #[derive(Clone, Debug)]
 pub(super) struct Candidate {
     pub(super) manifest: Manifest,
     /// Its proposals, by round and proposer.
-    pub(super) proposals: BTreeMap<(u64, Who), Proposal>,
+    pub(super) proposals: BTreeMap<(u64, Who), Proposed>,
     /// It was signed by recovery keys, and when this node saw that first, in seconds since 1970.
     pub(super) recovery: Option<(Recovery, u64)>,
 }
@@ -76,7 +83,8 @@ pub(super) struct Seen {
     pub(super) candidates: BTreeMap<Hash, Candidate>,
     pub(super) votes: Votes,
     pub(super) certificates: BTreeMap<(u64, Hash), VoteCertificate>,
-    pub(super) evidence: BTreeMap<Hash, Evidence>,
+    /// One piece against each key.
+    pub(super) evidence: BTreeMap<Who, Evidence>,
 }
 
 impl Seen {
@@ -151,6 +159,13 @@ impl Seen {
             .map(|(place, _)| *place)
     }
 
+    /// Whether somebody proposes a manifest, and did not take that back.
+    pub(super) fn is_proposed(&self, hash: &Hash) -> bool {
+        let candidate = self.candidates.get(hash).into_iter();
+        let mut proposals = candidate.flat_map(|one| one.proposals.keys());
+        proposals.any(|(round, who)| !self.votes.withdrew(who, *round, hash))
+    }
+
     /// Adds a manifest to vote on, with room for it checked.
     pub(super) fn candidate(
         &mut self,
@@ -206,7 +221,7 @@ impl Seen {
         let certificates = self.certificates.values();
         let certificates = certificates.map(|one| Document::Certificate(Box::new(one.clone())));
         let proposals = self.candidates.values().flat_map(|c| c.proposals.values());
-        let proposals = proposals.map(|one| Document::Proposal(Box::new(one.clone())));
+        let proposals = proposals.map(|one| Document::Proposal(Box::new(one.proposal.clone())));
         let votes = self.votes.all();
         let votes = votes.map(|one| Document::Vote(Box::new(one.clone())));
         let evidence = self.evidence.values();

@@ -14,6 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 impl<C: Check, T: Transaction> Step<'_, C, T> {
     pub(super) fn settle(&mut self) -> Result<(), Stop> {
+        if !std::mem::take(&mut self.c.unsettled) {
+            return Ok(());
+        }
         self.certify()?;
         self.commit()?;
         if let Some(link) = self.publication() {
@@ -75,6 +78,9 @@ impl<C: Check, T: Transaction> Step<'_, C, T> {
         seen.certificates.iter().find_map(|((round, hash), held)| {
             let roll = election.roll(&held.manifest);
             let commits = seen.commits(hash, *round);
+            if commits.len() < roll.threshold() {
+                return None; // before anything is copied
+            }
             let made = Publication::assemble(&election, &roll, held.clone(), commits)?;
             Some(Link::Voted(made))
         })
@@ -89,6 +95,10 @@ impl<C: Check, T: Transaction> Step<'_, C, T> {
             .filter_map(|(hash, candidate)| Some((hash, &candidate.recovery.as_ref()?.0)))
             .find_map(|(hash, bare)| {
                 let roll = election.roll(&bare.manifest);
+                let yields = c.seen.votes.about(hash, Sort::Yield).count();
+                if yields < Recovery::yields_needed(&roll) {
+                    return None; // before anything is verified
+                }
                 let mut accepted: BTreeMap<u64, Vec<SignatureLine>> = BTreeMap::new();
                 let mut seats = BTreeSet::new();
                 for ((round, seat), line) in c.seen.approvals(hash, &roll) {

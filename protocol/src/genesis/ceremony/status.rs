@@ -4,7 +4,7 @@ use super::Ceremony;
 use super::own::VoteKind;
 use super::seen::{Candidate, Sort};
 use super::{rounds, rules};
-use crate::genesis::{Check, Election, OPEN_SECONDS, Recovery, Roll, Saying, YIELD_AFTER_SECONDS};
+use crate::genesis::{Check, Election, Recovery, Roll, Saying, YIELD_AFTER_SECONDS};
 use crate::tlog::hash::Hash;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -52,6 +52,8 @@ pub struct ManifestStatus {
     pub opened_seconds: u64,
     /// The round in which it is to be approved: the first that was begun and can still be won.
     pub round: u64,
+    /// A round after that one was begun, too: whoever signs again signs there.
+    pub later: Option<u64>,
     /// Who approved it in that round, or accepted it for all rounds.
     pub approved: Vec<String>,
     /// Who approved it in that very round: as many as are needed must.
@@ -116,8 +118,10 @@ pub struct Status {
     pub voted_round: u64,
     /// Its own votes are missing, so it casts none.
     pub rebuilding: bool,
-    /// Own votes that wait for an acked digest.
+    /// Own votes that wait for an acked digest, or for the key.
     pub waiting: usize,
+    /// Those of them that the key has not signed.
+    pub unsigned: usize,
     /// The manifest and round that a next proposal should be for: what locks allow, in a round that nobody used.
     pub suggested: Option<(Hash, u64)>,
     /// The manifests.
@@ -137,29 +141,39 @@ impl<C: Check> Ceremony<C> {
             .iter()
             .map(|(hash, candidate)| self.standing(&election, hash, candidate, now_seconds))
             .collect();
-        let accused: BTreeSet<&str> = self
-            .seen
-            .evidence
-            .values()
-            .map(crate::genesis::Evidence::accused)
-            .collect();
-        let waiting = self.own.iter().filter(|(_, own)| !own.released);
+        // At epoch 0, and of who only wants to join, a name says little: anybody can list a key of their own under it.
+        let base = election.base.map(|(_, base)| base);
+        let accused = self.seen.evidence.keys().map(|(name, id, _)| {
+            let member = base.and_then(|base| base.member(name));
+            match member.is_some_and(|(_, member)| member.identity.key_id() == *id) {
+                true => name.clone(),
+                false => format!("{name} (key {id:08x})"),
+            }
+        });
+        let accused: BTreeSet<String> = accused.collect();
+        let waiting = || self.own.iter().filter(|(_, own)| !own.released);
         Some(Status {
             epoch: election.epoch(),
             lock: self.own.lock(),
             yielded: self.own.yielded(),
             voted_round: self.own.highest(),
             rebuilding: self.missing,
-            waiting: waiting.count(),
-            suggested: self.suggested(&election, &manifests),
+            waiting: waiting().count(),
+            unsigned: waiting().filter(|(_, own)| own.vote.is_none()).count(),
+            suggested: self.suggested(&election, &manifests, now_seconds),
             manifests,
-            accused: accused.into_iter().map(str::to_owned).collect(),
+            accused: accused.into_iter().collect(),
         })
     }
 
     /// The newest certificate's manifest, else the own lock's, else the one that most voters approved; in the round after all
     /// that matter.
-    fn suggested(&self, election: &Election<'_>, all: &[ManifestStatus]) -> Option<(Hash, u64)> {
+    fn suggested(
+        &self,
+        election: &Election<'_>,
+        all: &[ManifestStatus],
+        now_seconds: u64,
+    ) -> Option<(Hash, u64)> {
         let certified = self.seen.certificates.last_key_value();
         let certified = certified.map(|((_, hash), _)| *hash);
         let locked = self.own.lock().map(|(hash, _)| hash);
@@ -174,7 +188,20 @@ impl<C: Check> Ceremony<C> {
         let used = rounds::used(election, &self.seen).max(newest);
         // Whoever voted far ahead alone does not take the rounds between from the others.
         let reach = rules::horizon(&self.own, &self.seen);
-        Some((hash, (used + 1).min(reach)))
+        let candidate = self.seen.candidates.get(&hash)?;
+        let roll = election.roll(&candidate.manifest);
+        let here = self.here(&roll, now_seconds);
+        Some((hash, here.next(candidate, used, reach)))
+    }
+
+    fn here<'a>(&'a self, roll: &'a Roll<'a>, now_seconds: u64) -> rounds::Here<'a> {
+        rounds::Here {
+            own: &self.own,
+            seen: &self.seen,
+            roll,
+            me: &self.settings.identity,
+            now_seconds,
+        }
     }
 
     fn standing(
@@ -186,9 +213,10 @@ impl<C: Check> Ceremony<C> {
     ) -> ManifestStatus {
         let roll = election.roll(&candidate.manifest);
         let newest = candidate.proposals.last_key_value();
+        let newest = newest.map(|(place, known)| (place, &known.proposal));
         let approvals = self.seen.approvals(hash, &roll);
-        let here = (self.own.highest(), now_seconds);
-        let round = rounds::standing(&self.seen, &roll, (hash, candidate), here);
+        let here = self.here(&roll, now_seconds);
+        let rounds::Standing { round, later, over } = here.standing(hash, candidate);
         let approved: BTreeSet<&str> = approvals
             .keys()
             .filter(|(at, seat)| *at == round || roll.is_standing(*seat))
@@ -215,10 +243,7 @@ impl<C: Check> Ceremony<C> {
             .filter(|name| !approved.contains(**name) && !refused.contains_key(**name));
         let yielded = said(Sort::Yield).map(|vote| vote.line().name().to_owned());
         let yielded: Vec<String> = yielded.collect();
-        let withdrawn = candidate.proposals.keys().all(|(at, who)| {
-            let vote = self.seen.votes.of(who, *at, Sort::Withdraw);
-            vote.is_some_and(|vote| vote.statement().subject.manifest == *hash)
-        });
+        let withdrawn = !self.seen.is_proposed(hash);
         let certified = self.seen.certificates.keys().any(|(_, of)| of == hash);
         let (opened_seconds, title) = newest.map_or((0, ""), |(_, proposal)| proposal.opened());
         let voting: Vec<usize> = roll.seats().filter(|seat| roll.votes(*seat)).collect();
@@ -233,7 +258,7 @@ impl<C: Check> Ceremony<C> {
             State::Withdrawn
         } else if left < roll.threshold() || joiner_refuses {
             State::Rejected
-        } else if newest.is_some() && now_seconds >= opened_seconds.saturating_add(OPEN_SECONDS) {
+        } else if over {
             State::Expired
         } else {
             State::Open
@@ -243,8 +268,12 @@ impl<C: Check> Ceremony<C> {
             state,
             title: title.to_owned(),
             proposer: newest.map_or_else(String::new, |(_, p)| p.proposer().to_owned()),
-            opened_seconds,
+            opened_seconds: match (newest, &candidate.recovery) {
+                (None, Some((_, seen_seconds))) => *seen_seconds,
+                _ => opened_seconds,
+            },
             round,
+            later,
             in_round: in_round.iter().map(|name| (*name).to_owned()).collect(),
             approved: approved.iter().map(|name| (*name).to_owned()).collect(),
             committed: self

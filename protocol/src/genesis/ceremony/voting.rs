@@ -4,12 +4,12 @@
 
 use super::io::{Refused, Signer};
 use super::own::{self, OwnVote, VoteId};
-use super::seen::who;
-use super::votes::Taken;
-use super::{Document, Free, Promise, Step, Stop};
+use super::seen::{Who, who};
+use super::votes::{Taken, Voter};
+use super::{Document, Free, Promise, Step, Stop, election};
 use crate::engine::store::{Record, Transaction};
-use crate::genesis::chain::Chain;
 use crate::genesis::{Check, Saying, Statement, Vote};
+use crate::note::VerifierKey;
 use crate::tlog::hash::Hash;
 
 impl<C: Check, T: Transaction> Step<'_, C, T> {
@@ -60,15 +60,22 @@ impl<C: Check, T: Transaction> Step<'_, C, T> {
 
     pub(super) fn give_way(&mut self, manifest: Hash, confirm: &str) -> Result<(), Stop> {
         let view = self.c.view()?;
+        let subject = view.election.subject(manifest, 0);
         let seen = view.may_yield(&manifest, confirm, self.now_seconds)?;
-        let Some(seen_seconds) = seen else {
-            return Ok(());
+        let made = |(_, own): (&VoteId, &OwnVote)| {
+            let statement = &own.statement;
+            let is_yield = matches!(statement.saying, Saying::Yield { .. });
+            (is_yield && statement.subject == subject).then(|| statement.clone())
         };
-        let statement = Statement {
-            subject: view.election.subject(manifest, 0),
-            saying: Saying::Yield { seen_seconds },
+        let statement = match seen {
+            Some(seen_seconds) => Some(Statement {
+                subject,
+                saying: Saying::Yield { seen_seconds },
+            }),
+            // It did already; the key may not have signed it yet.
+            None => self.c.own.iter().find_map(made),
         };
-        self.lock(statement)
+        statement.map_or(Ok(()), |statement| self.lock(statement))
     }
 
     /// Sets the lock, and asks for the signature once it is durable. A lock that is there is asked for again.
@@ -181,12 +188,13 @@ impl<C: Check, T: Transaction> Step<'_, C, T> {
         let identity = self.c.settings.identity.clone();
         let document = Document::Vote(Box::new(vote.clone()));
         self.out.promise(Promise::Send(Box::new(document)));
-        let votes = self.c.election().is_some_and(|e| e.votes(&identity));
-        let taken = (self.c.seen.votes).take(&who(&identity), votes, vote.clone());
+        let election = self.c.election();
+        let voter = election.map_or(Voter::Founder, |e| Voter::of(&e, &identity));
+        let taken = (self.c.seen.votes).take(&who(&identity), voter, vote.clone());
         match taken {
             Taken::New => self.keep_vote(&vote),
-            Taken::Known => Ok(()),
-            Taken::Contradicts(evidence) => self.accuse(*evidence),
+            Taken::Known | Taken::TooMany => Ok(()),
+            Taken::Contradicts(evidence) => self.accuse(&identity, *evidence),
         }
     }
 
@@ -260,29 +268,42 @@ impl<C: Check, T: Transaction> Step<'_, C, T> {
         Ok(())
     }
 
-    /// Evidence is kept, told to a human, passed on and written down, once.
-    pub(super) fn accuse(&mut self, evidence: crate::genesis::Evidence) -> Result<(), Stop> {
-        // One piece against each says all there is to say. Whoever only wants to join may be somebody's invention.
-        let base = self.c.chain.as_ref().map(Chain::manifest);
-        let votes = |name: &str| base.is_none_or(|base| base.member(name).is_some());
-        let accused = evidence.accused();
-        let kept = &mut self.c.seen.evidence;
-        let alike = kept
-            .values()
-            .filter(|one| votes(one.accused()) == votes(accused));
-        let limit = match votes(accused) {
+    /// Evidence against the holder of a key is kept and passed on, once; against one that has a vote it is told to a human and
+    /// written down, too. Whoever only wants to join may be somebody's invention, under anybody's name.
+    pub(super) fn accuse(
+        &mut self,
+        key: &VerifierKey,
+        evidence: crate::genesis::Evidence,
+    ) -> Result<(), Stop> {
+        let c = &mut *self.c;
+        let election = election(c.chain.as_ref(), &c.settings).ok_or(Refused::NoElection)?;
+        let votes = election.votes(key);
+        let listed = |(name, id, _): &Who| {
+            let base = election.base.map(|(_, base)| base);
+            base.is_none_or(|base| {
+                let member = base.member(name);
+                member.is_some_and(|(_, member)| member.identity.key_id() == *id)
+            })
+        };
+        let kept = &mut c.seen.evidence;
+        let alike = kept.keys().filter(|who| listed(who) == votes).count();
+        let limit = match votes {
             true => super::MAX_EVIDENCE_KEPT,
             false => super::MAX_EVIDENCE_OF_JOINERS,
         };
-        if kept.values().any(|one| one.accused() == accused) || alike.count() >= limit {
+        let accused = who(key);
+        if kept.contains_key(&accused) || alike >= limit {
             return Ok(());
         }
-        kept.insert(evidence.digest(), evidence.clone());
+        kept.insert(accused, evidence.clone());
         let json = evidence.to_json();
         self.keep(super::seen::ROW_EVIDENCE, &json)?;
-        self.out.free(Free::Accused(Box::new(evidence.clone())));
-        self.out
-            .free(Free::Pass(Box::new(Document::Evidence(Box::new(evidence)))));
+        let document = Document::Evidence(Box::new(evidence.clone()));
+        self.out.free(Free::Pass(Box::new(document)));
+        if !votes {
+            return Ok(());
+        }
+        self.out.free(Free::Accused(Box::new(evidence)));
         self.out.promise(Promise::Append {
             vote: None,
             kind: "genesis.evidence",
