@@ -2,7 +2,12 @@
 //! no good are refused with a reason.
 #![allow(clippy::unwrap_used)] // helpers of tests may unwrap as tests do
 
+use belfry_keys::KeyDir;
+use belfry_protocol::genesis::{Election, Evidence, Saying, Statement, Vote};
+use belfry_protocol::manifest::Manifest;
+use belfry_protocol::note::SignedNote;
 use belfry_tests::founders::{Founders, vote};
+use belfry_tests::run;
 use serde_json::Value;
 use std::fs;
 
@@ -58,6 +63,44 @@ fn file(founders: &Founders, number: usize) -> String {
     fs::read_to_string(founders.nodes[number].dir.join("genesis.json")).unwrap()
 }
 
+/// Two approvals of one round by one key: a file that anybody verifies with the chain.
+fn proven(founders: &Founders) {
+    let none = founders.on(1, &["genesis", "evidence"]).expect(0);
+    assert!(none.stdout.contains("no member was seen"), "{none:?}");
+    let keys = KeyDir::open(&founders.nodes[2].dir, || Ok(None)).unwrap();
+    let chain = file(founders, 1);
+    let base = belfry_protocol::genesis::chain::founded(chain.trim_end().as_bytes()).unwrap();
+    let election = Election::amending(base.id(), base.manifest());
+    let approve = |variant: u64| {
+        let next = Manifest {
+            epoch: 1,
+            previous: Some(base.hash()),
+            expires_seconds: base.manifest().expires_seconds + variant,
+            ..base.manifest().clone()
+        };
+        let subject = election.subject(next.hash(), 1);
+        let saying = Saying::Approve;
+        let text = Statement { subject, saying }.to_string();
+        let line = keys.identity_key().unwrap().sign_note(&text).unwrap();
+        Vote::new(SignedNote::new(&text, vec![line]).unwrap(), None).unwrap()
+    };
+    let evidence = Evidence::of(&approve(1), &approve(2)).unwrap().to_json();
+    let (path, chain) = (
+        founders.beside("twice.json"),
+        founders.nodes[1].dir.join("genesis.json"),
+    );
+    let (shown, chain) = (path.to_string_lossy(), chain.to_string_lossy());
+    let verify = || run(&["genesis", "evidence", "--verify", &shown, "--chain", &chain]);
+    fs::write(&path, &evidence).unwrap();
+    let holds = verify().expect(0);
+    assert!(
+        holds.stdout.contains("proven: t3.example approved"),
+        "{holds:?}"
+    );
+    fs::write(&path, evidence.replace("t3.example", "t2.example")).unwrap();
+    let _ = verify().expect(20);
+}
+
 #[test]
 fn a_fifth_joins_by_ticket_and_who_was_away_walks_every_epoch() {
     let (founders, id) = founded();
@@ -68,6 +111,20 @@ fn a_fifth_joins_by_ticket_and_who_was_away_walks_every_epoch() {
         unsafe_threshold.stderr.contains("2t - n"),
         "{unsafe_threshold:?}"
     );
+    let newer = founders
+        .on(1, &["genesis", "amend", "--protocol", "1.1-1.2"])
+        .expect(2);
+    assert!(
+        newer.stderr.contains("this release speaks 1.0"),
+        "{newer:?}"
+    );
+    let wider = ["genesis", "amend", "--protocol", "1.0-1.2", "--dry-run"];
+    let wider = founders.on(1, &wider).expect(0);
+    assert!(
+        wider.stdout.contains("protocol 1.0 to 1.0 → 1.0 to 1.2"),
+        "{wider:?}"
+    );
+    proven(&founders);
     // t2 invites; what the ticket pins is checked before anything is believed.
     let ticket = founders.ticket_of(1, &["--role", "tower"]);
     let joined = founders

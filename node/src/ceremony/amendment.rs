@@ -11,8 +11,8 @@ use belfry_protocol::engine::federation::members::Members;
 use belfry_protocol::genesis::Card;
 use belfry_protocol::genesis::ceremony::confirmation;
 use belfry_protocol::manifest::{
-    DEFAULT_RESIGN_LEAD_SECONDS, DEFAULT_VALIDITY_SECONDS, Manifest, Member, check_amendment,
-    smallest_amendment,
+    DEFAULT_RESIGN_LEAD_SECONDS, DEFAULT_VALIDITY_SECONDS, Manifest, Member, Version,
+    check_amendment, smallest_amendment,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -41,6 +41,8 @@ pub struct AmendPlan {
     pub http: Vec<(String, String)>,
     /// Members whose identity key, PeerId and certificate are those of a card that came in their name.
     pub identity: Vec<String>,
+    /// Oldest and newest protocol version that members must speak.
+    pub protocol: Option<(Version, Version)>,
     /// Tower quorum k.
     pub quorum: Option<u32>,
     /// Amendment threshold t.
@@ -169,16 +171,40 @@ fn make(
             .filter(|wait| *wait > 0)
             .map(|wait| created_seconds.saturating_add(wait)),
         members,
+        protocol: plan.protocol.unwrap_or(base.protocol),
         recovery_keys: keys,
         ..base.clone()
     };
     next.tower_quorum = plan.quorum.unwrap_or_else(|| quorum(base, &next));
     next.amendment_threshold = plan.threshold.unwrap_or_else(|| threshold(base, &next));
+    speaks(&next)?;
     next.check()
         .map_err(|error| Failure::new(Code::Usage, error.to_string()))?;
     base.check_successor(&next)
         .map_err(|error| Failure::new(Code::Usage, error.to_string()))?;
     Ok(next)
+}
+
+/// The version that this release speaks.
+const SPOKEN: Version = (
+    belfry_protocol::wire::Version::V1_0.major,
+    belfry_protocol::wire::Version::V1_0.minor,
+);
+
+/// Whether this release speaks what a manifest asks of its members: whoever signs another one shuts itself out.
+pub(super) fn speaks(manifest: &Manifest) -> Result<(), Failure> {
+    let (oldest, newest) = manifest.protocol;
+    match (oldest..=newest).contains(&SPOKEN) {
+        true => Ok(()),
+        false => Err(Failure::new(
+            Code::Usage,
+            format!(
+                "the manifest asks for protocol {}.{} to {}.{}, and this release speaks {}.{}",
+                oldest.0, oldest.1, newest.0, newest.1, SPOKEN.0, SPOKEN.1
+            ),
+        )
+        .hint("upgrade this node first")),
+    }
 }
 
 /// The quorum that stays: the smallest where it was the smallest or is not safe any more, else what it was.

@@ -74,6 +74,7 @@ impl Task {
                 round,
             } => {
                 let manifest = meant(manifest)?;
+                super::amendment::speaks(&manifest)?;
                 let (status, hash) = (self.votes()?, manifest.hash());
                 let shown = clerk::round_of(&status, &hash);
                 let later = clerk::of(&status, &hash).and_then(|one| one.later);

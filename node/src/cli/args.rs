@@ -17,8 +17,8 @@ pub(super) use conformance::{ConformanceCommand, ConformanceLogsArgs, Conformanc
 pub(super) use export::{ExportArgs, ExportFormat};
 pub(super) use forks::{ForkArgs, ForkExportArgs, ForksCommand};
 pub(super) use genesis::{
-    AmendArgs, DraftArgs, GenesisCommand, GenesisExportArgs, GenesisVerifyArgs, ImportArgs,
-    InviteArgs, JoinArgs, ProposeArgs, ReachArgs, RecoveryCommand, RecoveryDraftArgs,
+    AmendArgs, DraftArgs, EvidenceArgs, GenesisCommand, GenesisExportArgs, GenesisVerifyArgs,
+    ImportArgs, InviteArgs, JoinArgs, ProposeArgs, ReachArgs, RecoveryCommand, RecoveryDraftArgs,
     RecoverySendArgs, RecoverySignArgs, RejectArgs, SignArgs, SignRequestArgs, WhichArgs,
     YieldArgs,
 };

@@ -1,5 +1,6 @@
 //! Arguments of `belfry genesis …`, `belfry invite` and `belfry join`. Parses only; does nothing.
 
+use belfry_protocol::manifest::Version;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -67,6 +68,11 @@ pub enum GenesisCommand {
     /// Take a vote that was signed elsewhere
     #[command(after_help = "Example:\n  belfry genesis import vote.json")]
     Import(ImportArgs),
+    /// Who was seen to vote for two manifests in one round, as files that anybody verifies
+    #[command(
+        after_help = "Examples:\n  belfry genesis evidence --out evidence/\n  belfry genesis evidence --verify evidence-17.json --chain genesis.json"
+    )]
+    Evidence(EvidenceArgs),
     /// Go on with fewer members than the threshold, by recovery keys; every verifier sees for ever that it was one
     #[command(
         after_help = "A survivor drafts, holders of recovery keys sign one after the other, a survivor sends it, and 72 hours after they saw it\nmembers may give way. Not giving way is the veto.\n\nExample:\n  belfry genesis recovery draft --remove t2.example --remove t3.example --key VKEY > request.json\n  belfry genesis recovery sign request.json --key ann.key > signed.json\n  belfry genesis recovery send signed.json\n  belfry genesis recovery yield 9c1e44b0"
@@ -75,6 +81,20 @@ pub enum GenesisCommand {
         #[command(subcommand)]
         command: RecoveryCommand,
     },
+}
+
+/// `genesis evidence`
+#[derive(Args, Debug)]
+pub struct EvidenceArgs {
+    /// Write a file for each into this directory
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Verify one that somebody shows
+    #[arg(long, value_name = "FILE", conflicts_with = "out")]
+    pub verify: Option<PathBuf>,
+    /// With the chain of this federation [default: this node's own]
+    #[arg(long, value_name = "FILE", requires = "verify")]
+    pub chain: Option<PathBuf>,
 }
 
 /// `genesis recovery …`
@@ -226,6 +246,9 @@ pub struct AmendArgs {
     /// Take the identity key, PeerId and certificate of whoever came here in the name of a member
     #[arg(long, value_name = "NAME")]
     pub identity: Vec<String>,
+    /// Oldest and newest protocol version that members must speak, like 1.0-1.2
+    #[arg(long, value_name = "OLDEST-NEWEST", value_parser = versions)]
+    pub protocol: Option<(Version, Version)>,
     /// Towers that must hold a digest, k
     #[arg(long, value_name = "K")]
     pub quorum: Option<u32>,
@@ -345,6 +368,17 @@ fn pair(text: &str) -> Result<(String, String), String> {
     let wrong = || format!("{text:?} is not NAME=VALUE");
     let (name, value) = text.split_once('=').ok_or_else(wrong)?;
     Ok((name.to_owned(), value.to_owned()))
+}
+
+/// Two versions like 1.0-1.2.
+fn versions(text: &str) -> Result<(Version, Version), String> {
+    let wrong = || format!("{text:?} is not OLDEST-NEWEST, like 1.0-1.2");
+    let version = |text: &str| {
+        let (major, minor) = text.split_once('.')?;
+        Some((major.parse().ok()?, minor.parse().ok()?))
+    };
+    let (oldest, newest) = text.split_once('-').unwrap_or((text, text));
+    version(oldest).zip(version(newest)).ok_or_else(wrong)
 }
 
 /// A time like 24h.

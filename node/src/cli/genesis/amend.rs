@@ -19,6 +19,7 @@ pub(super) fn plan(args: &AmendArgs) -> AmendPlan {
         address: args.address.clone(),
         http: args.http.clone(),
         identity: args.identity.clone(),
+        protocol: args.protocol,
         quorum: args.quorum,
         threshold: args.threshold,
         expires_days: args.expires_days,

@@ -11,8 +11,10 @@
 //! | [`verify`] | `genesis verify` |
 //! | [`invite`] | `invite` |
 //! | [`amend`] | `genesis amend` and `list` |
+//! | [`evidence`] | `genesis evidence` |
 
 mod amend;
+mod evidence;
 mod invite;
 mod offline;
 mod qr_text;
@@ -50,6 +52,7 @@ pub(super) fn run(context: &Context, command: &GenesisCommand) -> Result<(), Fai
         GenesisCommand::Export(args) => offline::export(context, args),
         GenesisCommand::SignRequest(args) => offline::sign(context, args),
         GenesisCommand::Import(args) => import(context, args),
+        GenesisCommand::Evidence(args) => evidence::run(context, args),
         GenesisCommand::Recovery { command } => recovery::run(context, command),
     }
 }
