@@ -153,6 +153,14 @@ fn survivors_go_on_by_recovery_keys_and_everybody_sees_it() {
     let shown = founders.on(1, &["genesis", "show", &hash[..12]]).expect(0);
     assert!(shown.stdout.contains("RECOVERY"), "{shown:?}");
     assert!(shown.stderr.contains("that is the veto"), "{shown:?}");
+    let doctor = founders.on(1, &["doctor"]);
+    assert!(doctor.stdout.contains("votes.recovery"), "{doctor:?}");
+    let log = fs::read_to_string(&founders.nodes[1].log).unwrap();
+    assert!(log.contains("recovery keys signed a manifest"), "{log}");
+    // A member's signature is for what members propose.
+    let args = ["genesis", "sign", &hash[..12], "--confirm", &confirm];
+    let sign = founders.on(1, &args).expect(1);
+    assert!(sign.stderr.contains("genesis recovery yield"), "{sign:?}");
     let early = give_way(1).expect(1);
     assert!(early.stderr.contains("72 hours to ask why"), "{early:?}");
     for number in LEFT {

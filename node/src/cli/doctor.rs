@@ -52,6 +52,10 @@ fn ask(control: &Control) -> Result<Running, Failure> {
     // A node that joins its network at this moment has no list yet.
     let peers = control.get("/control/peers").ok();
     let list = peers.as_ref().and_then(|all| all.get("peers")?.as_array());
+    // Solo nodes have none.
+    let vote = control
+        .post_bytes("/control/genesis", "{\"do\":\"status\"}")
+        .ok();
     let mut pings = BTreeMap::new();
     for peer in list.into_iter().flatten() {
         let (Some(name), true) = (peer["name"].as_str(), peer["connected"] == true) else {
@@ -68,6 +72,7 @@ fn ask(control: &Control) -> Result<Running, Failure> {
     Ok(Running {
         status,
         peers,
+        vote,
         pings,
     })
 }

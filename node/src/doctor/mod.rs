@@ -7,6 +7,7 @@
 //! | [`database`], [`ledger`] | the databases and the anti-replay store; the right edge, and the head as others see it |
 //! | [`ports`], [`disk`] | what the node listens on; room and syncs |
 //! | [`members`] | each other member: dial, hello, version, clock |
+//! | [`votes`] | the vote on the next epoch |
 
 mod config;
 mod database;
@@ -15,6 +16,7 @@ mod keys;
 mod ledger;
 mod members;
 mod ports;
+mod votes;
 
 use crate::config::Config;
 use crate::disk::{Disk, RealDisk};
@@ -117,6 +119,8 @@ pub struct Running {
     pub status: Value,
     /// Its view of the other members; `None` if it is none.
     pub peers: Option<Value>,
+    /// How the vote on the next epoch stands, where there is one.
+    pub vote: Option<Value>,
     /// Round trips to members in microseconds, or why there was none, by name.
     pub pings: BTreeMap<String, Result<u64, String>>,
 }
@@ -164,5 +168,6 @@ pub fn examine(
     checks.extend(disk::checks(&patient, may_write));
     checks.extend(ports::checks(&patient));
     checks.extend(members::checks(&patient));
+    checks.extend(votes::checks(&patient));
     checks
 }

@@ -208,6 +208,11 @@ pub(super) fn signed(
     }
     let text = format!("{done} manifest {hash}");
     context.out.result(&text, value)?;
+    if value.get("waiting").and_then(Value::as_u64).unwrap_or(0) > 0 {
+        context
+            .out
+            .say("the others hear of it once its entry here is acknowledged by towers");
+    }
     Ok(true)
 }
 
