@@ -25,6 +25,28 @@ pub struct Founders {
     home: TempDir,
 }
 
+/// A new directory.
+fn fresh(home: &TempDir, name: &str, role: &str) -> Noded {
+    let dir = home.path().join(name);
+    let data = dir.to_string_lossy().into_owned();
+    let args = ["init", "--name", name, "--role", role, "--federated"];
+    let _ = run(&[&args[..], &["--plain-keys", "-d", &data]].concat()).expect(0);
+    let node = Noded {
+        name: name.to_owned(),
+        port: free_port(),
+        log: home.path().join(format!("{name}.log")),
+        dir,
+        inside: None,
+        child: Mutex::default(),
+    };
+    let file = node.dir.join("config.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let text = text.replace("127.0.0.1:9470", "127.0.0.1:0");
+    let net = format!("\n[net]\nlisten = \"127.0.0.1:{}\"\n", node.port);
+    fs::write(file, text + &net).unwrap();
+    node
+}
+
 impl Founders {
     /// New directories: name and role of each.
     ///
@@ -33,30 +55,21 @@ impl Founders {
     #[must_use]
     pub fn init(people: &[(&str, &str)]) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let nodes = people
-            .iter()
-            .map(|(name, role)| {
-                let dir = home.path().join(name);
-                let data = dir.to_string_lossy().into_owned();
-                let args = ["init", "--name", name, "--role", role, "--federated"];
-                let _ = run(&[&args[..], &["--plain-keys", "-d", &data]].concat()).expect(0);
-                let node = Noded {
-                    name: (*name).to_owned(),
-                    port: free_port(),
-                    log: home.path().join(format!("{name}.log")),
-                    dir,
-                    inside: None,
-                    child: Mutex::default(),
-                };
-                let file = node.dir.join("config.toml");
-                let text = fs::read_to_string(&file).unwrap();
-                let text = text.replace("127.0.0.1:9470", "127.0.0.1:0");
-                let net = format!("\n[net]\nlisten = \"127.0.0.1:{}\"\n", node.port);
-                fs::write(file, text + &net).unwrap();
-                node
-            })
-            .collect();
+        let nodes = people.iter();
+        let nodes = nodes.map(|(name, role)| fresh(&home, name, role)).collect();
         Self { nodes, home }
+    }
+
+    /// A node is lost with its disk and keys; its operator makes another one of the same name.
+    ///
+    /// # Panics
+    /// When `init` fails.
+    pub fn lose(&mut self, number: usize, role: &str) {
+        let lost = &self.nodes[number];
+        lost.kill();
+        fs::remove_dir_all(&lost.dir).unwrap();
+        let name = lost.name.clone();
+        self.nodes[number] = fresh(&self.home, &name, role);
     }
 
     /// The same, in one draft: the first began it, the others came with a ticket each. All run.

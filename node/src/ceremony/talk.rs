@@ -252,7 +252,7 @@ impl Task {
         for (at, why) in outcome.refused {
             match why {
                 // It may make sense when more has come.
-                Refused::Unknown(_) | Refused::TooFar { .. } | Refused::TooMany { .. } => {
+                Refused::Unknown(_) | Refused::TooFar { .. } => {
                     later.push(at);
                 }
                 _ => tracing::debug!(%why, "a document was not taken"),

@@ -61,6 +61,13 @@ pub(super) fn run(context: &Context, args: &InitArgs) -> Result<(), Failure> {
         .data_dir
         .as_ref()
         .map_or_else(String::new, |dir| format!(" --data-dir {}", dir.display()));
+    if args.federated {
+        context.out.say(format!(
+            "next:\n  belfry join{at} TICKET                        with a ticket of somebody's federation\n  \
+             belfry genesis draft{at} --federation NAME    or begin one; docs/genesis.md goes through it"
+        ));
+        return Ok(());
+    }
     context.out.say(format!(
         "next:\n  belfry append{at} DIRECTORY-OR-FILE   put something into the ledger\n  \
          belfry run{at} --allow-solo           serve it\n  \

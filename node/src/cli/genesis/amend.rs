@@ -2,6 +2,7 @@
 
 use super::super::args::AmendArgs;
 use super::super::context::Context;
+use super::super::control::Control;
 use super::{ask, describe_vote, items, review, short, text};
 use crate::ceremony::{AmendPlan, Wish};
 use crate::exit::{Code, Failure};
@@ -67,6 +68,10 @@ pub(super) fn drafted(value: &Value, manifest: &Manifest) -> Vec<String> {
 
 /// Epochs and proposals.
 pub(super) fn list(context: &Context) -> Result<(), Failure> {
+    // A node that rests has its manifests all the same.
+    if context.layout.genesis().exists() && Control::find(&context.layout).is_none() {
+        return super::verify::own(context);
+    }
     let value = ask(context, &Wish::Status)?;
     let mut lines: Vec<String> = items(&value, "epochs")
         .iter()

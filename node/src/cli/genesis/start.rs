@@ -107,7 +107,6 @@ pub(in crate::cli) fn join(context: &Context, args: &JoinArgs) -> Result<(), Fai
 
 /// That this directory may take part in a founding; holds its lock meanwhile.
 fn enter(context: &Context, config: &Config) -> Result<DirLock, Failure> {
-    let lock = DirLock::take(&context.layout)?;
     if context.layout.genesis().exists() {
         return Err(
             Failure::new(Code::Failed, "this node belongs to a federation already").hint(
@@ -115,6 +114,7 @@ fn enter(context: &Context, config: &Config) -> Result<DirLock, Failure> {
             ),
         );
     }
+    let lock = DirLock::take(&context.layout)?;
     if let Some(draft) = Draft::load(&context.layout, &RealDisk)? {
         return Err(Failure::new(
             Code::Failed,
