@@ -99,20 +99,25 @@ fn survivors_go_on_by_recovery_keys_and_everybody_sees_it() {
     let manifest: Value = serde_json::from_str(request["manifest"].as_str().unwrap()).unwrap();
     assert_eq!(manifest["recovery_keys"].as_array().unwrap().len(), 1);
 
-    // What is not signed by enough, or by a key that the draft keeps, goes nowhere.
+    // What is not signed by enough goes nowhere, nor what a node's own key would sign.
     let at = founders.beside("request.json");
-    let (at, bob) = (at.to_string_lossy(), keys[1].0.to_string_lossy());
-    let kept = run(&[
+    let at = at.to_string_lossy();
+    let nodes = founders.nodes[0].dir.join("keys/identity.key");
+    let nodes = nodes.to_string_lossy();
+    let refused = run(&[
         "genesis",
         "recovery",
         "sign",
         &at,
         "--key",
-        &bob,
+        &nodes,
         "--no-input",
-    ])
-    .expect(20);
-    assert!(kept.stderr.contains("works once"), "{kept:?}");
+    ]);
+    assert_eq!(refused.code, 12, "{refused:?}");
+    assert!(
+        refused.stderr.contains("another key than one for recovery"),
+        "{refused:?}"
+    );
     let hash = drafted
         .stderr
         .lines()

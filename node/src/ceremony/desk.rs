@@ -7,6 +7,7 @@ use crate::member::{Renewer, chain};
 use crate::store::Store;
 use crate::writer::{Answer, Request, Writer};
 use belfry_keys::NodeKeys;
+use belfry_protocol::engine::federation::members::Members;
 use belfry_protocol::engine::store::{StoreError, Transaction};
 use belfry_protocol::entry::json::Json;
 use belfry_protocol::genesis::ceremony::{
@@ -15,6 +16,7 @@ use belfry_protocol::genesis::ceremony::{
 use belfry_protocol::genesis::chain::{Chain, Link};
 use belfry_protocol::genesis::{Evidence, Remembering, Statement, Vote};
 use belfry_protocol::note::SignedNote;
+use std::collections::BTreeSet;
 
 /// What came of inputs.
 #[derive(Default)]
@@ -40,6 +42,8 @@ pub(super) struct Desk {
     renewer: Option<Renewer>,
     writer: Writer,
     settings: Settings,
+    /// Serials that were revoked, and what the engine knew when they were asked for last.
+    revoked: (BTreeSet<(String, u64)>, usize),
 }
 
 /// The epoch that a `genesis.active` entry is about.
@@ -78,6 +82,7 @@ impl Desk {
             renewer: None,
             writer,
             settings,
+            revoked: (BTreeSet::new(), 0),
         };
         desk.reopen(chain, watched)?;
         Ok(desk)
@@ -101,8 +106,29 @@ impl Desk {
             loaded
         };
         let loaded: Result<_, StoreError> = self.writer.between(load).map_err(|e| stopped(&e))?;
-        self.ceremony = Some(loaded.map_err(|error| stopped(&error))?);
+        let mut loaded = loaded.map_err(|error| stopped(&error))?;
+        loaded.set_revoked(self.revoked.0.clone());
+        self.ceremony = Some(loaded);
         Ok(())
+    }
+
+    /// Whose keys were revoked, as the engine knows it now.
+    pub(super) fn look_at(&mut self, members: &Members) {
+        if members.generation() == self.revoked.1 {
+            return;
+        }
+        let all = (0..members.count()).flat_map(|one| {
+            let chain = members
+                .chain(one)
+                .iter()
+                .map(|certificate| certificate.serial);
+            let gone = chain.filter(move |serial| members.is_revoked(one, *serial));
+            gone.map(move |serial| (members.name(one).to_owned(), serial))
+        });
+        self.revoked = (all.collect(), members.generation());
+        if let Some(ceremony) = &mut self.ceremony {
+            ceremony.set_revoked(self.revoked.0.clone());
+        }
     }
 
     /// Whether towers hold this node's ledger.

@@ -234,6 +234,13 @@ impl Task {
         if self.recovering {
             return self.tick(false);
         }
+        let members = self
+            .member
+            .as_ref()
+            .and_then(|beside| beside.link.members());
+        if let Some(members) = members {
+            self.desk.look_at(&members);
+        }
         let acked = heard.published.borrow().acked;
         let waits = self.desk.ceremony()?.waits_for();
         if waits.is_some_and(|size| size <= acked) {

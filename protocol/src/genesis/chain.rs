@@ -3,6 +3,7 @@
 
 use super::check::Later;
 use super::fields::Fields;
+use super::recovery::recovery_key_hash;
 use super::{
     ACTIVE_FORMAT, Check, Election, GenesisError, Job, MAX_PUBLICATION_BYTES, Publication,
     RECOVERY_FORMAT, Recovery, Verifier,
@@ -11,7 +12,7 @@ use crate::entry::json::Json;
 use crate::manifest::{Federation, KeyTexts, Manifest, SignedManifest};
 use crate::note::VerifierKey;
 use crate::tlog::hash::Hash;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Most epochs of a chain: one each month for a human life.
 pub const MAX_EPOCHS: usize = 1_024;
@@ -111,6 +112,8 @@ pub struct Chain {
     /// Hash of the manifest: long to compute, and asked often.
     hash: Hash,
     recovered: Vec<u64>,
+    /// Hashes of recovery keys that signed one of those epochs: each works once, whoever lists it again.
+    used: BTreeSet<Hash>,
     /// Identity keys by name, of everybody who ever was a member: a name never goes to somebody else.
     names: BTreeMap<String, VerifierKey>,
 }
@@ -147,6 +150,9 @@ impl Chain {
     ) -> Result<(), GenesisError> {
         let hash = link.manifest().hash();
         link.verify(&self.election(), hash, verifier)?;
+        if let Link::Recovered(recovery) = link {
+            self.check_unused(recovery)?;
+        }
         self.check_names(link.manifest())?;
         self.take(link, hash);
         Ok(())
@@ -156,8 +162,10 @@ impl Chain {
     pub(super) fn take(&mut self, link: &Link, hash: Hash) {
         self.hash = hash;
         self.manifest = link.manifest().clone();
-        if matches!(link, Link::Recovered(_)) {
+        if let Link::Recovered(recovery) = link {
             self.recovered.push(self.manifest.epoch);
+            self.used
+                .extend(recovery.keys.iter().map(recovery_key_hash));
         }
         self.learn_names();
     }
@@ -168,6 +176,21 @@ impl Chain {
                 let identity = member.identity.clone();
                 self.names.insert(member.name.clone(), identity);
             }
+        }
+    }
+
+    /// A recovery key works once.
+    ///
+    /// # Errors
+    /// [`GenesisError::Chain`].
+    pub fn check_unused(&self, recovery: &Recovery) -> Result<(), GenesisError> {
+        let mut keys = recovery.keys.iter().map(recovery_key_hash);
+        match keys.any(|key| self.used.contains(&key)) {
+            true => Err(GenesisError::Chain {
+                epoch: recovery.manifest.epoch,
+                problem: "a recovery key that signed it was used before; each works once",
+            }),
+            false => Ok(()),
         }
     }
 
@@ -222,6 +245,7 @@ impl From<Federation> for Chain {
             manifest: federation.manifest().clone(),
             hash: federation.hash(),
             recovered: Vec::new(),
+            used: BTreeSet::new(),
             names: BTreeMap::new(),
         };
         chain.learn_names();

@@ -147,7 +147,8 @@ impl Recovery {
         }
     }
 
-    /// Verifies that more than half of the recovery keys of epoch N signed it, and that none of these is a recovery key again.
+    /// Verifies that more than half of the recovery keys of epoch N signed it. That none of them was used before is for the chain to
+    /// say: see [`super::chain::Chain::check_unused`].
     ///
     /// # Errors
     /// [`GenesisError`].
@@ -174,11 +175,6 @@ impl Recovery {
             let hash = recovery_key_hash(key);
             if !base.recovery_keys.contains(&hash) {
                 return Err(GenesisError::stranger(line));
-            }
-            if self.manifest.recovery_keys.contains(&hash) {
-                return bad(
-                    "a recovery key works once: leave the keys that signed out of the new manifest",
-                );
             }
             verifier.line(key, self.note.text(), line)?;
         }

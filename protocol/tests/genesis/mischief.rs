@@ -312,3 +312,31 @@ fn several_are_taken_back_and_refused_in_one_round() {
     );
     one.approve(&a, 2).unwrap();
 }
+
+/// Whoever stole operational keys could commit in their member's name, and make it look like a liar: not once they are revoked.
+#[test]
+fn revoked_keys_commit_nothing() {
+    let (a, b) = two();
+    let mut one = One::amending();
+    for manifest in [&a, &b] {
+        one.propose(1, manifest, 1);
+    }
+    for by in [1, 2, 3] {
+        one.say(by, &a, 1, Saying::Approve).unwrap();
+    }
+    one.say(2, &a, 1, Saying::Commit).unwrap();
+    let name = person(2).identity.name().to_owned();
+    one.ceremony.set_revoked([(name.clone(), 1)].into());
+    let refused = one.say(2, &b, 1, Saying::Commit).unwrap_err();
+    assert!(refused.to_string().contains("revoked"), "{refused}");
+    assert!(
+        one.ceremony
+            .status(one.now_seconds)
+            .unwrap()
+            .accused
+            .is_empty()
+    );
+    // What was taken before stands, and other members' keys are their own.
+    assert_eq!(standing(&one, &a).committed, [name]);
+    one.say(3, &a, 1, Saying::Commit).unwrap();
+}

@@ -216,9 +216,7 @@ fn recovery_keys_sign_one_after_the_other() {
     let both = Recovery::signed_by(&key(1), &election, &next, Some(&first)).unwrap();
     both.verify_keys(&election, &mut verifier).unwrap();
 
-    // A key that the new epoch lists again, or that the old one does not list, signs nothing.
-    let kept = Recovery::signed_by(&key(2), &election, &next, Some(&first)).unwrap_err();
-    assert!(kept.to_string().contains("works once"), "{kept}");
+    // A key that the old epoch does not list signs nothing.
     let stranger = Recovery::signed_by(&key(9), &election, &next, None).unwrap_err();
     assert!(stranger.to_string().contains("no say"), "{stranger}");
     let other = Manifest {
@@ -227,4 +225,75 @@ fn recovery_keys_sign_one_after_the_other() {
     };
     let other = Recovery::signed_by(&key(1), &election, &other, Some(&first)).unwrap_err();
     assert!(other.to_string().contains("another manifest"), "{other}");
+}
+
+/// Members that committed a manifest give way to no other (R14). It may list the keys that sign its recovery; they work once all the
+/// same.
+#[test]
+fn survivors_that_are_locked_recover_what_they_committed() {
+    let key = SigningKey::ed25519("acme.example/recovery", [0x77; 32]).unwrap();
+    let listed = vec![recovery_key_hash(key.verifier())];
+    let base = Manifest {
+        recovery_keys: listed.clone(),
+        ..founding(&[0, 1, 2, 3], 0)
+    };
+    let after = |base: &Manifest, variant| Manifest {
+        recovery_keys: listed.clone(),
+        ..amendment(base, &[0, 1, 2, 3], variant)
+    };
+    let (next, other) = (after(&base, 5), after(&base, 6));
+    let base = Federation::new(base.hash(), base).unwrap();
+    let mut one = One::new(Some(base.clone()), settings(0));
+    one.propose(1, &next, 1);
+    let asked = one.approve(&next, 1).unwrap();
+    one.sign(&asked, 0);
+    one.take(Input::Acked { size: 1 }).unwrap();
+    for by in [1, 2] {
+        one.say(by, &next, 1, Saying::Approve).unwrap();
+    }
+    assert_eq!(
+        one.ceremony.status(CREATED).unwrap().lock,
+        Some((next.hash(), 1))
+    );
+    // Two are gone for good. The others give way to what they committed, and to nothing else.
+    let election = Election::amending(base.id(), base.manifest());
+    for manifest in [&next, &other] {
+        let made = Recovery::signed_by(&key, &election, manifest, None).unwrap();
+        one.hear(Document::Link(Box::new(Link::Recovered(made))))
+            .unwrap();
+    }
+    one.now_seconds += YIELD_AFTER_SECONDS;
+    let give_way = |manifest: &Manifest| Input::Yield {
+        manifest: manifest.hash(),
+        confirm: confirmation(1, &manifest.hash()),
+    };
+    assert!(matches!(
+        one.take(give_way(&other)),
+        Err(Refused::Locked { .. })
+    ));
+    let asked = one.take(give_way(&next)).unwrap();
+    let after_it = one.sign(&asked, 1);
+    assert!(
+        matches!(after_it[..], [Promise::Append { .. }]),
+        "{after_it:?}"
+    );
+    one.take(Input::Acked { size: 2 }).unwrap();
+    one.say(
+        1,
+        &next,
+        0,
+        Saying::Yield {
+            seen_seconds: CREATED,
+        },
+    )
+    .unwrap();
+    assert_eq!(one.ceremony.chain().unwrap().recovered(), [1]);
+    // The key is listed again, and signs nothing any more.
+    let chain = one.ceremony.chain().unwrap();
+    let again = after(chain.manifest(), 7);
+    let again = Recovery::signed_by(&key, &chain.election(), &again, None).unwrap();
+    let refused = one
+        .hear(Document::Link(Box::new(Link::Recovered(again))))
+        .unwrap_err();
+    assert!(refused.to_string().contains("used before"), "{refused}");
 }

@@ -102,7 +102,7 @@ pub struct EvidenceArgs {
 pub enum RecoveryCommand {
     /// Draft the next manifest for recovery keys to sign; nothing is proposed
     #[command(
-        after_help = "Takes what `genesis amend` takes. The keys that sign are not recovery keys of the new epoch: each works once.\n\nExample:\n  belfry genesis recovery draft --remove t2.example --remove t3.example --key VKEY > request.json"
+        after_help = "Takes what `genesis amend` takes; the keys that sign are left out of the new epoch, because each works once. Or takes a\nmanifest that is voted on, where members committed it already: they give way to no other.\n\nExample:\n  belfry genesis recovery draft --remove t2.example --remove t3.example --key VKEY > request.json"
     )]
     Draft(Box<RecoveryDraftArgs>),
     /// Review the draft and sign it with a recovery key; needs no network and no node
@@ -136,6 +136,9 @@ pub struct RecoveryDraftArgs {
     /// A recovery key that will sign, as its holder printed it; more than half of those that the epoch lists must
     #[arg(long = "key", value_name = "VKEY", required = true)]
     pub keys: Vec<String>,
+    /// A manifest that is voted on, by the first digits of its hash, instead of changes
+    #[arg(long, value_name = "HASH")]
+    pub manifest: Option<String>,
     /// What changes.
     #[command(flatten)]
     pub changes: AmendArgs,

@@ -89,15 +89,20 @@ fn failed(error: &GenesisError) -> Failure {
 }
 
 fn draft(context: &Context, args: &RecoveryDraftArgs) -> Result<(), Failure> {
-    let mut plan = amend::plan(&args.changes);
-    plan.drop_recovery_keys.extend(args.keys.iter().cloned());
-    let value = ask(
-        context,
-        &Wish::Amend {
-            plan: Box::new(plan),
-            dry_run: true,
-        },
-    )?;
+    let value = match &args.manifest {
+        Some(_) => ask(
+            context,
+            &Wish::Show {
+                manifest: args.manifest.clone(),
+            },
+        )?,
+        None => {
+            let mut plan = Box::new(amend::plan(&args.changes));
+            plan.drop_recovery_keys.extend(args.keys.iter().cloned());
+            let dry_run = true;
+            ask(context, &Wish::Amend { plan, dry_run })?
+        }
+    };
     let parse = |key: &str| {
         Manifest::parse(text(&value, key).as_bytes())
             .map_err(|error| Failure::new(Code::VerificationFailed, error.to_string()))

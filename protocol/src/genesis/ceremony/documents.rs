@@ -123,6 +123,9 @@ impl<C: Check, T: Transaction> Step<'_, C, T> {
         if c.seen.votes.has(&vote) {
             return Ok(());
         }
+        if c.is_revoked(&vote) {
+            return Err(Refused::Revoked(vote.line().name().to_owned()).into());
+        }
         let candidate = c.seen.candidates.get(&subject.manifest);
         let candidate = candidate.ok_or_else(|| Refused::Unknown(short(&subject.manifest)))?;
         let key = voter(&election, &candidate.manifest, &vote)?;
@@ -236,6 +239,9 @@ impl<C: Check, T: Transaction> Step<'_, C, T> {
         let c = &mut *self.c;
         let election = election(c.chain.as_ref(), &c.settings).ok_or(Refused::NoElection)?;
         recovery.verify_keys(&election, &mut c.verifier)?;
+        if let Some(chain) = &c.chain {
+            chain.check_unused(&recovery)?;
+        }
         check_names(c.chain.as_ref(), &recovery.manifest)?;
         let hash = recovery.manifest.hash();
         // Yields and acceptances are taken as votes, one by one.

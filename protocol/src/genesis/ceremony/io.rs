@@ -283,6 +283,9 @@ pub enum Refused {
     /// A yield binds.
     #[error("this node gave way to {0} already, and to nothing else in this epoch")]
     Yielded(String),
+    /// A commit under keys that were revoked.
+    #[error("the commit is by keys of {0} that were revoked; its newer keys commit by themselves")]
+    Revoked(String),
     /// Its proposers took it back.
     #[error(
         "whoever proposed manifest {0} took it back; propose it again with `belfry genesis propose --again {0}`"

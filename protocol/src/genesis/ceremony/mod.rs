@@ -40,7 +40,8 @@ pub use status::Status;
 pub use votes::{MAX_FOUNDING_VOTES, MAX_FOUNDING_VOTES_EACH, MAX_VOTES_EACH};
 
 use super::chain::{Chain, Link};
-use super::{Check, Election, Verifier};
+use super::{Check, Election, Verifier, Vote};
+use crate::cert::Certificate;
 use crate::engine::outbox::Outbox;
 use crate::engine::store::{Record, StoreError, Table, Transaction};
 use crate::manifest::Federation;
@@ -48,6 +49,7 @@ use crate::note::VerifierKey;
 use own::OwnVotes;
 use rules::View;
 use seen::Seen;
+use std::collections::BTreeSet;
 
 /// What is fixed for one start.
 #[derive(Clone, Debug)]
@@ -71,6 +73,8 @@ pub struct Ceremony<C> {
     seen: Seen,
     /// Own votes may be missing: none is cast.
     missing: bool,
+    /// Serials of members' keys that were revoked (R6), by name.
+    revoked: BTreeSet<(String, u64)>,
     /// Something is new since it was asked what follows.
     unsettled: bool,
     verifier: Verifier<C>,
@@ -151,6 +155,7 @@ impl<C: Check> Ceremony<C> {
         let mut ceremony = Self {
             missing: missing || settings.restored,
             unsettled: true,
+            revoked: BTreeSet::new(),
             settings,
             chain,
             own: OwnVotes::default(),
@@ -205,6 +210,22 @@ impl<C: Check> Ceremony<C> {
     #[must_use]
     pub fn into_check(self) -> C {
         self.verifier.check
+    }
+
+    /// From now on no commit is taken that one of these serials signed: whoever has the keys could make its member look like a liar.
+    /// What was taken before stands. Not kept over a start.
+    pub fn set_revoked(&mut self, revoked: BTreeSet<(String, u64)>) {
+        self.revoked = revoked;
+    }
+
+    fn is_revoked(&self, vote: &Vote) -> bool {
+        let certificate = vote
+            .certificate()
+            .map(|note| Certificate::parse(note.text()));
+        certificate.and_then(Result::ok).is_some_and(|certificate| {
+            let serial = (certificate.node, certificate.serial);
+            self.revoked.contains(&serial)
+        })
     }
 
     /// The chain as this member knows it.
