@@ -93,7 +93,7 @@ pub(super) fn list(context: &Context) -> Result<(), Failure> {
                 _ => "",
             };
             format!(
-                "epoch {:<4} {}  {} members, made {}: {state}{recovered}",
+                "epoch {} {}  {} members, made {}: {state}{recovered}",
                 one["epoch"],
                 short(text(one, "manifest")),
                 one["members"],
