@@ -14,6 +14,7 @@ use belfry_protocol::manifest::{
     DEFAULT_RESIGN_LEAD_SECONDS, DEFAULT_VALIDITY_SECONDS, Manifest, Member, Version,
     check_amendment, smallest_amendment,
 };
+use belfry_protocol::tlog::hash::Hash;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -69,7 +70,7 @@ fn named<'m>(members: &'m mut [Member], name: &str) -> Result<&'m mut Member, Fa
 
 /// The next manifest. `known`: the newest certificates of members, as the engine knows them.
 fn make(
-    (base, cards): (&Manifest, &[Card]),
+    (base, cards, used): (&Manifest, &[Card], &BTreeSet<Hash>),
     plan: &AmendPlan,
     known: Option<&Members>,
     now_seconds: u64,
@@ -157,8 +158,16 @@ fn make(
         None => DEFAULT_VALIDITY_SECONDS,
     };
     let created_seconds = now_seconds.max(base.created_seconds);
-    let keys = recovery_keys::without(&base.recovery_keys, &plan.drop_recovery_keys)?;
+    // Those that were used are dead weight.
+    let mut unused = base.recovery_keys.clone();
+    unused.retain(|key| !used.contains(key));
+    let keys = recovery_keys::without(&unused, &plan.drop_recovery_keys)?;
     let keys = recovery_keys::with(&keys, &plan.recovery_keys)?;
+    if let Some(key) = keys.iter().find(|key| used.contains(key)) {
+        return Err(usage(format!(
+            "recovery key {key} was used, and works once"
+        )));
+    }
     let mut next = Manifest {
         epoch: base.epoch + 1,
         previous: Some(base.hash()),
@@ -241,7 +250,9 @@ impl Task {
         let known = beside.link.members();
         let cards = guests::cards(&self.draft);
         let now = now_seconds();
-        let next = make((&base, &cards), plan, known.as_deref(), now)?;
+        let chain = self.desk.ceremony()?.chain();
+        let used = chain.map(|chain| chain.used().clone()).unwrap_or_default();
+        let next = make((&base, &cards, &used), plan, known.as_deref(), now)?;
         let away = next.members.iter().chain(&base.members).filter(|member| {
             member.tower && member.name != self.me.name && !self.exchange.is_up(&member.peer)
         });

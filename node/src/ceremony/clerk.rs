@@ -260,10 +260,10 @@ pub(super) fn put(
         .check()
         .map_err(|error| Failure::new(Code::Usage, error.to_string()))?;
     // Rounds in which nobody voted yet are as good as new.
-    let round = match status.suggested {
-        Some((_, round))
-            if again || status.manifests.iter().any(|one| !one.approved.is_empty()) =>
-        {
+    let known = of(status, &manifest.hash()).filter(|_| again);
+    let round = match (known, status.suggested) {
+        (Some(known), _) => known.next,
+        (None, Some((_, round))) if status.manifests.iter().any(|one| !one.approved.is_empty()) => {
             round
         }
         _ => 1,

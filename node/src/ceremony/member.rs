@@ -160,7 +160,15 @@ impl Task {
             if self.recovering && heard.published.borrow().appends {
                 (self.recovering, begun) = (false, false);
             }
-            if !begun && Instant::now() >= again_at {
+            // Whose keys were revoked is known before anybody's vote is looked at.
+            let members = self
+                .member
+                .as_ref()
+                .and_then(|beside| beside.link.members());
+            if let Some(members) = members.as_ref().filter(|_| !begun) {
+                self.desk.look_at(members);
+            }
+            if !begun && members.is_some() && Instant::now() >= again_at {
                 match self.begin_beside() {
                     Ok(()) => begun = true,
                     Err(error) => {

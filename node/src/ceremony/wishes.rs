@@ -76,11 +76,7 @@ impl Task {
                 let manifest = meant(manifest)?;
                 super::amendment::speaks(&manifest)?;
                 let (status, hash) = (self.votes()?, manifest.hash());
-                let shown = clerk::round_of(&status, &hash);
-                let later = clerk::of(&status, &hash).and_then(|one| one.later);
-                // Whoever signed there already means the next one.
-                let again = later.filter(|_| self.has_signed(shown, &hash));
-                let round = round.or(again).unwrap_or(shown);
+                let round = round.unwrap_or_else(|| clerk::round_of(&status, &hash));
                 let outcome = self.take(vec![Input::Approve {
                     manifest: hash,
                     round,

@@ -179,6 +179,12 @@ impl Chain {
         }
     }
 
+    /// Hashes of the recovery keys that signed a recovery, and sign none any more.
+    #[must_use]
+    pub fn used(&self) -> &BTreeSet<Hash> {
+        &self.used
+    }
+
     /// A recovery key works once.
     ///
     /// # Errors

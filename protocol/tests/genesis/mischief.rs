@@ -329,6 +329,10 @@ fn revoked_keys_commit_nothing() {
     one.ceremony.set_revoked([(name.clone(), 1)].into());
     let refused = one.say(2, &b, 1, Saying::Commit).unwrap_err();
     assert!(refused.to_string().contains("revoked"), "{refused}");
+    // Nor by way of evidence.
+    let commit = |manifest: &Manifest| vote(2, &one.election(), manifest, 1, Saying::Commit);
+    let evidence = belfry_protocol::genesis::Evidence::of(&commit(&a), &commit(&b)).unwrap();
+    assert!(one.hear(Document::Evidence(Box::new(evidence))).is_err());
     assert!(
         one.ceremony
             .status(one.now_seconds)
@@ -339,4 +343,40 @@ fn revoked_keys_commit_nothing() {
     // What was taken before stands, and other members' keys are their own.
     assert_eq!(standing(&one, &a).committed, [name]);
     one.say(3, &a, 1, Saying::Commit).unwrap();
+}
+
+/// Whoever refuses much does not lose what it approved, also not in a founding, where less is kept of each.
+#[test]
+fn refusals_push_no_approval_out() {
+    let base = founding(&[0, 1, 2, 3], 0);
+    let mut one = One::founding();
+    one.propose(1, &base, 1);
+    one.say(2, &base, 1, Saying::Approve).unwrap();
+    for (by, from) in [(1, 1), (3, 20)] {
+        for variant in 0..MAX_PROPOSALS_EACH as u64 - 1 {
+            let rival = founding(&[0, 1, 2, 3], from + variant);
+            one.propose(by, &rival, 1);
+            let reason = "no".to_owned();
+            one.say(2, &rival, 1, Saying::Refuse { reason }).unwrap();
+        }
+    }
+    let name = person(2).identity.name().to_owned();
+    assert!(standing(&one, &base).approved.contains(&name));
+}
+
+/// A refusal is of its round: whoever approves later has changed its mind.
+#[test]
+fn a_refusal_ends_with_its_round() {
+    let (a, _) = two();
+    let mut one = One::amending();
+    one.propose(1, &a, 1);
+    for by in [2, 3] {
+        let reason = "wrong port".to_owned();
+        one.say(by, &a, 1, Saying::Refuse { reason }).unwrap();
+    }
+    assert_eq!(standing(&one, &a).state, status::State::Rejected);
+    one.propose(1, &a, 2);
+    one.say(2, &a, 2, Saying::Approve).unwrap();
+    let shown = standing(&one, &a);
+    assert_eq!((shown.round, shown.state), (2, status::State::Open));
 }

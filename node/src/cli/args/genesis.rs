@@ -95,6 +95,9 @@ pub struct EvidenceArgs {
     /// With the chain of this federation [default: this node's own]
     #[arg(long, value_name = "FILE", requires = "verify")]
     pub chain: Option<PathBuf>,
+    /// The id that the federation must have: from somewhere you trust
+    #[arg(long, value_name = "HASH", requires = "verify")]
+    pub federation: Option<String>,
 }
 
 /// `genesis recovery …`
@@ -280,7 +283,7 @@ pub struct SignArgs {
     /// EPOCH:HASH, as `genesis show` prints it, for scripts
     #[arg(long, value_name = "EPOCH:HASH")]
     pub confirm: Option<String>,
-    /// In which round [default: the first that can still be won; again: the next that was begun]
+    /// In which round that was begun [default: the first that can still be won]
     #[arg(long, value_name = "N")]
     pub round: Option<u64>,
 }

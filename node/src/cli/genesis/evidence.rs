@@ -17,7 +17,7 @@ use std::path::Path;
 
 pub(super) fn run(context: &Context, args: &EvidenceArgs) -> Result<(), Failure> {
     match &args.verify {
-        Some(file) => verify(context, file, args.chain.as_deref()),
+        Some(file) => verify(context, args, file),
         None => list(context, args.out.as_deref()),
     }
 }
@@ -80,9 +80,9 @@ fn found(context: &Context) -> Result<Vec<(u64, Evidence)>, Failure> {
 }
 
 /// Two votes of one key that a chain of manifests lists.
-fn verify(context: &Context, file: &Path, chain: Option<&Path>) -> Result<(), Failure> {
+fn verify(context: &Context, args: &EvidenceArgs, file: &Path) -> Result<(), Failure> {
     let own = context.layout.genesis();
-    let chain = chain.unwrap_or(&own);
+    let chain = args.chain.as_ref().unwrap_or(&own);
     let refused = |error: &dyn std::fmt::Display| {
         Failure::new(
             Code::VerificationFailed,
@@ -98,6 +98,14 @@ fn verify(context: &Context, file: &Path, chain: Option<&Path>) -> Result<(), Fa
             format!("{}: {error}", chain.display()),
         )
     })?;
+    let id = epochs.chain.id().to_hex();
+    if let Some(wanted) = &args.federation
+        && (wanted.len() < 8 || !id.starts_with(wanted.as_str()))
+    {
+        return Err(refused(&format!(
+            "the chain is of federation {id}, not of {wanted}"
+        )));
+    }
     let [first, _] = evidence.votes();
     let subject = first.statement().subject;
     let lineage = epochs.chain.manifest().lineage;
@@ -122,9 +130,13 @@ fn verify(context: &Context, file: &Path, chain: Option<&Path>) -> Result<(), Fa
     }
     let mut value = shown(&evidence);
     value["ok"] = json!(true);
-    context
-        .out
-        .result(&format!("proven: {}", said(&evidence)), &value)
+    value["federation_id"] = json!(id);
+    let text = format!("proven: {}\nin federation {id}", said(&evidence));
+    context.out.result(&text, &value)?;
+    if args.chain.is_some() && args.federation.is_none() {
+        context.out.say("Everybody can found a federation: compare the id with one from somewhere you trust (--federation HASH).");
+    }
+    Ok(())
 }
 
 fn said(evidence: &Evidence) -> String {

@@ -209,7 +209,7 @@ fn describe_vote(one: &Value) -> Vec<String> {
         line(
             "later",
             format!(
-                "round {later} was begun, too: who signed in this one and signs again signs there"
+                "round {later} was begun, too: belfry genesis sign --round {later} signs there"
             ),
         );
     }

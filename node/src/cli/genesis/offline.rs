@@ -178,7 +178,14 @@ pub(super) fn sign(context: &Context, args: &SignRequestArgs) -> Result<(), Fail
         manifest.hash()
     );
     confirm(context, &expected, args.confirm.as_deref(), &loss)?;
-    std::fs::create_dir_all(keys.join("votes"))?;
+    // Whoever signs at the same time waits, and finds what was signed here.
+    let votes = keys.join("votes");
+    std::fs::create_dir_all(&votes)?;
+    std::fs::File::open(&keys)?.sync_all()?;
+    let alone = std::fs::File::open(&votes)?;
+    alone.lock()?;
+    let lock = Lock::open(&votes, identity.verifier(), id)?;
+    lock.check(&statement)?;
     lock.set(&statement)?;
     let failed = |error: &dyn std::fmt::Display| Failure::new(Code::Failed, error.to_string());
     let text = statement.to_string();

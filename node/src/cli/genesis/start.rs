@@ -9,7 +9,9 @@ use crate::disk::RealDisk;
 use crate::exit::{Code, Failure};
 use crate::lock::DirLock;
 use belfry_keys::fingerprint;
+use belfry_protocol::engine::store::Table;
 use belfry_protocol::genesis::Ticket;
+use belfry_protocol::genesis::chain::Link;
 use belfry_protocol::manifest::{MAX_ADDRESSES, MAX_FEDERATION_NAME_BYTES};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -31,7 +33,7 @@ pub(in crate::cli) fn draft(context: &Context, args: &DraftArgs) -> Result<(), F
             "a federation's name is one line of 1 to 100 bytes",
         ));
     }
-    let _lock = enter(context, &config)?;
+    let _lock = enter(context, &config, None)?;
     if context.global.dry_run {
         let text = format!("would begin the founding of {name}");
         return context.out.result(&text, &json!({ "dry_run": true }));
@@ -74,7 +76,7 @@ pub(in crate::cli) fn join(context: &Context, args: &JoinArgs) -> Result<(), Fai
         .hint("ask for a ticket with `belfry invite --role`, or change role in config.toml"));
     }
     let addresses = addresses(&config, &args.reach)?;
-    let _lock = enter(context, &config)?;
+    let _lock = enter(context, &config, Some(ticket.lineage))?;
     let words = words(&args.ticket);
     let what = match &ticket.pinned {
         None => format!("founding of {}", ticket.federation),
@@ -106,7 +108,11 @@ pub(in crate::cli) fn join(context: &Context, args: &JoinArgs) -> Result<(), Fai
 }
 
 /// That this directory may take part in a founding; holds its lock meanwhile.
-fn enter(context: &Context, config: &Config) -> Result<DirLock, Failure> {
+fn enter(
+    context: &Context,
+    config: &Config,
+    lineage: Option<[u8; 16]>,
+) -> Result<DirLock, Failure> {
     if context.layout.genesis().exists() {
         return Err(
             Failure::new(Code::Failed, "this node belongs to a federation already").hint(
@@ -136,7 +142,18 @@ fn enter(context: &Context, config: &Config) -> Result<DirLock, Failure> {
         )
         .hint("set allow_solo = false in config.toml; `belfry init --federated` does so from the start"));
     }
-    if let Some(size) = context.reader()?.head()?.signed {
+    let reader = context.reader()?;
+    let known = reader.rows(Table::Manifests, &[], 1)?;
+    let known = known.first().and_then(|(_, link)| Link::parse(link).ok());
+    // Another ticket of the same one is as good as the first.
+    if known.is_some_and(|link| Some(link.manifest().lineage) != lineage) {
+        return Err(Failure::new(
+            Code::Failed,
+            "this directory took part in another federation, and no key serves two",
+        )
+        .hint("make another directory with `belfry init`, and join with that"));
+    }
+    if let Some(size) = reader.head()?.signed {
         return Err(Failure::new(
             Code::Failed,
             format!("this ledger signed on its own, up to {size} entries, and no federation can adopt it yet"),

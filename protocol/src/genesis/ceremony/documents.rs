@@ -282,6 +282,9 @@ impl<C: Check, T: Transaction> Step<'_, C, T> {
         let [first, _] = evidence.votes();
         self.is_now(&first.statement().subject)?;
         let c = &mut *self.c;
+        if evidence.votes().iter().any(|vote| c.is_revoked(vote)) {
+            return Err(Refused::Revoked(evidence.accused().to_owned()).into());
+        }
         let election = election(c.chain.as_ref(), &c.settings).ok_or(Refused::NoElection)?;
         // The accused has a say in one of the two manifests, whichever of them is known here.
         let [first, second] = evidence.votes();

@@ -284,7 +284,9 @@ pub enum Refused {
     #[error("this node gave way to {0} already, and to nothing else in this epoch")]
     Yielded(String),
     /// A commit under keys that were revoked.
-    #[error("the commit is by keys of {0} that were revoked; its newer keys commit by themselves")]
+    #[error(
+        "the commit is by keys of {0} that were revoked; if it is missing, propose the manifest again in a later round"
+    )]
     Revoked(String),
     /// Its proposers took it back.
     #[error(

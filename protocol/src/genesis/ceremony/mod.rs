@@ -37,7 +37,7 @@ pub use seen::{
 };
 pub use settle::active_body;
 pub use status::Status;
-pub use votes::{MAX_FOUNDING_VOTES, MAX_FOUNDING_VOTES_EACH, MAX_VOTES_EACH};
+pub use votes::{MAX_FOUNDING_VOTES, MAX_FOUNDING_VOTES_EACH, MAX_REMARKS_EACH, MAX_VOTES_EACH};
 
 use super::chain::{Chain, Link};
 use super::{Check, Election, Verifier, Vote};
@@ -128,15 +128,14 @@ impl<C: Check> Ceremony<C> {
             &from.to_be_bytes(),
             super::chain::MAX_EPOCHS,
         )?;
-        for (key, json) in rows {
+        for (_, json) in rows {
             let link = Link::parse(&json).map_err(damaged)?;
-            // Of a draft that was given up: this node founds or joins something else now.
+            // Of another federation, to which this directory was going to belong.
             let lineage = chain
                 .as_ref()
                 .map(|c| c.manifest().lineage)
                 .or(settings.lineage);
             if lineage.is_some_and(|lineage| lineage != link.manifest().lineage) {
-                tx.remove_row(Table::Manifests, &key)?;
                 continue;
             }
             match &mut chain {

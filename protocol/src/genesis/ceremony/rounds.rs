@@ -25,6 +25,8 @@ pub(super) struct Standing {
     pub(super) round: u64,
     /// A later one that was begun, too.
     pub(super) later: Option<u64>,
+    /// The newest round with a certificate.
+    pub(super) certified: Option<u64>,
     /// The 72 hours of the round are over.
     pub(super) over: bool,
 }
@@ -44,6 +46,7 @@ impl Here<'_> {
             return Standing {
                 round: self.acceptance(hash),
                 later: None,
+                certified,
                 over: false,
             };
         }
@@ -56,17 +59,19 @@ impl Here<'_> {
         let first = first.or_else(|| open.iter().find(in_time)).or(open.first());
         let highest = begun.last().copied().unwrap_or(0);
         let mut round = first.copied().or(certified).unwrap_or(highest);
-        // Whoever approved it there goes on with others that are later, once not all of these can be liars.
-        if self.own.in_round(VoteKind::Approve, round) == Some(*hash)
-            && let Some(later) = open
-                .iter()
-                .find(|at| **at > round && self.is_used(hash, **at))
-        {
-            round = *later;
+        // Whoever approved it there goes on with others that are later, once not all of these can be liars; or once it is lost.
+        if self.own.in_round(VoteKind::Approve, round) == Some(*hash) {
+            let lost = self.is_over(candidate, round) || !self.is_winnable(hash, round);
+            let mut later = open.iter().filter(|at| **at > round);
+            round = later
+                .find(|at| lost || self.is_used(hash, **at))
+                .copied()
+                .unwrap_or(round);
         }
         Standing {
             round,
             later: open.iter().copied().find(|at| *at > round),
+            certified,
             over: certified.is_none() && self.is_over(candidate, round),
         }
     }

@@ -54,6 +54,8 @@ pub struct ManifestStatus {
     pub round: u64,
     /// A round after that one was begun, too: whoever signs again signs there.
     pub later: Option<u64>,
+    /// The round in which it would be proposed again.
+    pub next: u64,
     /// Who approved it in that round, or accepted it for all rounds.
     pub approved: Vec<String>,
     /// Who approved it in that very round: as many as are needed must.
@@ -160,7 +162,7 @@ impl<C: Check> Ceremony<C> {
             rebuilding: self.missing,
             waiting: waiting().count(),
             unsigned: waiting().filter(|(_, own)| own.vote.is_none()).count(),
-            suggested: self.suggested(&election, &manifests, now_seconds),
+            suggested: self.suggested(&election, &manifests),
             manifests,
             accused: accused.into_iter().collect(),
         })
@@ -168,12 +170,7 @@ impl<C: Check> Ceremony<C> {
 
     /// The newest certificate's manifest, else the own lock's, else the one that most voters approved; in the round after all
     /// that matter.
-    fn suggested(
-        &self,
-        election: &Election<'_>,
-        all: &[ManifestStatus],
-        now_seconds: u64,
-    ) -> Option<(Hash, u64)> {
+    fn suggested(&self, election: &Election<'_>, all: &[ManifestStatus]) -> Option<(Hash, u64)> {
         let certified = self.seen.certificates.last_key_value();
         let certified = certified.map(|((_, hash), _)| *hash);
         let locked = self.own.lock().map(|(hash, _)| hash);
@@ -184,14 +181,7 @@ impl<C: Check> Ceremony<C> {
             .max_by_key(|m| m.approved.iter().filter(votes).count());
         let hash = certified.or(locked).or(most.map(|m| m.manifest))?;
         let standing = all.iter().find(|m| m.manifest == hash);
-        let newest = standing.map_or(0, |m| m.round).max(self.own.highest());
-        let used = rounds::used(election, &self.seen).max(newest);
-        // Whoever voted far ahead alone does not take the rounds between from the others.
-        let reach = rules::horizon(&self.own, &self.seen);
-        let candidate = self.seen.candidates.get(&hash)?;
-        let roll = election.roll(&candidate.manifest);
-        let here = self.here(&roll, now_seconds);
-        Some((hash, here.next(candidate, used, reach)))
+        standing.map(|one| (hash, one.next))
     }
 
     fn here<'a>(&'a self, roll: &'a Roll<'a>, now_seconds: u64) -> rounds::Here<'a> {
@@ -216,7 +206,15 @@ impl<C: Check> Ceremony<C> {
         let newest = newest.map(|(place, known)| (place, &known.proposal));
         let approvals = self.seen.approvals(hash, &roll);
         let here = self.here(&roll, now_seconds);
-        let rounds::Standing { round, later, over } = here.standing(hash, candidate);
+        let rounds::Standing {
+            round,
+            later,
+            certified: at,
+            over,
+        } = here.standing(hash, candidate);
+        let used = rounds::used(election, &self.seen).max(self.own.highest());
+        let reach = rules::horizon(&self.own, &self.seen);
+        let next = here.next(candidate, used.max(round), reach);
         let approved: BTreeSet<&str> = approvals
             .keys()
             .filter(|(at, seat)| *at == round || roll.is_standing(*seat))
@@ -247,11 +245,17 @@ impl<C: Check> Ceremony<C> {
         let certified = self.seen.certificates.keys().any(|(_, of)| of == hash);
         let (opened_seconds, title) = newest.map_or((0, ""), |(_, proposal)| proposal.opened());
         let voting: Vec<usize> = roll.seats().filter(|seat| roll.votes(*seat)).collect();
-        let against = |seat: &&usize| refused.contains_key(roll.name(**seat));
+        // Whoever refused it before this round may have changed its mind, and whoever approved it has.
+        let now: BTreeSet<&str> = said(Sort::Refuse)
+            .filter(|vote| vote.statement().subject.round >= round)
+            .map(|vote| vote.line().name())
+            .filter(|name| !approved.contains(name))
+            .collect();
+        let against = |seat: &&usize| now.contains(roll.name(**seat));
         let left = voting.len() - voting.iter().filter(against).count();
         let joiner_refuses = roll
             .seats()
-            .any(|seat| roll.is_standing(seat) && refused.contains_key(roll.name(seat)));
+            .any(|seat| roll.is_standing(seat) && now.contains(roll.name(seat)));
         let state = if certified {
             State::Ready
         } else if withdrawn && !candidate.proposals.is_empty() {
@@ -274,11 +278,12 @@ impl<C: Check> Ceremony<C> {
             },
             round,
             later,
+            next,
             in_round: in_round.iter().map(|name| (*name).to_owned()).collect(),
             approved: approved.iter().map(|name| (*name).to_owned()).collect(),
             committed: self
                 .seen
-                .commits(hash, round)
+                .commits(hash, at.unwrap_or(round))
                 .into_keys()
                 .map(str::to_owned)
                 .collect(),

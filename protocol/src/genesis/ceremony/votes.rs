@@ -13,6 +13,9 @@ pub const MAX_VOTES_EACH: usize = 256;
 /// The same in a founding, where anybody can list keys: eight rounds of approvals and commits.
 pub const MAX_FOUNDING_VOTES_EACH: usize = 16;
 
+/// Most refusals and withdrawals that are kept of one key: they never take the place of what binds.
+pub const MAX_REMARKS_EACH: usize = 32;
+
 /// Most votes that are kept of a founding.
 pub const MAX_FOUNDING_VOTES: usize = 16_384;
 
@@ -165,13 +168,17 @@ impl Votes {
             return Taken::Known;
         }
         // A yield has no round, and is never let go.
-        let lowest = mine.keys().find(|(_, of, _)| *of != Sort::Yield).copied();
+        let is_remark = |sort: Sort| matches!(sort, Sort::Refuse | Sort::Withdraw);
+        let alike = |(_, of, _): &&Place| is_remark(*of) == is_remark(sort);
+        let mut lowest = mine.keys().filter(alike);
+        let lowest = lowest.find(|(_, of, _)| *of != Sort::Yield).copied();
         let each = match voter {
+            Voter::Joiner => usize::MAX, // of each sort one for each manifest
+            _ if is_remark(sort) => MAX_REMARKS_EACH,
             Voter::Member => MAX_VOTES_EACH,
             Voter::Founder => MAX_FOUNDING_VOTES_EACH,
-            Voter::Joiner => usize::MAX, // of each sort one for each manifest
         };
-        let is_full = mine.len() >= each;
+        let is_full = mine.keys().filter(alike).count() >= each;
         if !is_full && voter == Voter::Founder && self.count >= MAX_FOUNDING_VOTES {
             return Taken::TooMany;
         }
