@@ -218,6 +218,46 @@ impl Founders {
         )
     }
 
+    /// A member drafts an amendment, those who vote sign it, and it is in force at `everybody`.
+    ///
+    /// # Panics
+    /// When it does not come that far.
+    pub fn amend(
+        &self,
+        at: usize,
+        epoch: u64,
+        options: &[&str],
+        signers: &[usize],
+        everybody: &[usize],
+    ) {
+        let made = self.until(at, &[&["genesis", "amend", "--json"], options].concat());
+        let hash = made["drafted"].as_str().unwrap().to_owned();
+        for number in signers {
+            let _ = self.wait(*number, "knows the amendment", |status| {
+                vote(status, &hash).is_some()
+            });
+            let confirm = format!("{epoch}:{}", &hash[..8]);
+            let args = ["genesis", "sign", &hash[..12], "--confirm", &confirm];
+            let _ = self.on(*number, &args).expect(0);
+        }
+        for number in everybody {
+            let _ = self.wait(*number, "is in the epoch", |status| {
+                status["epoch_in_force"] == epoch
+            });
+        }
+    }
+
+    /// A node's ledger takes an entry, and towers acknowledge it.
+    ///
+    /// # Panics
+    /// When they do not.
+    pub fn takes_entries(&self, number: usize) {
+        let file = self.beside("line.ndjson");
+        fs::write(&file, "{\"said\":\"hello\"}\n").unwrap();
+        let file = file.to_string_lossy();
+        let _ = self.until(number, &["append", &file, "--wait", "acked", "--json"]);
+    }
+
     /// Waits until a node is a member, with its federation's id.
     ///
     /// # Panics

@@ -176,7 +176,7 @@ fn a_fifth_joins_by_ticket_and_who_was_away_walks_every_epoch() {
         .json();
     assert_eq!(verified["epoch"], 1, "{verified}");
     assert_eq!(verified["members"].as_array().unwrap().len(), 5);
-    takes_entries(&founders, 3);
+    founders.takes_entries(3);
 
     // Two epochs pass while t3 is away; the second takes effect later than it is active.
     founders.nodes[2].kill();
@@ -202,7 +202,7 @@ fn a_fifth_joins_by_ticket_and_who_was_away_walks_every_epoch() {
     let list = founders.on(2, &["genesis", "list"]).expect(0).stdout;
     assert_eq!(list.matches(": in force").count(), 1, "{list}");
     assert_eq!(list.matches(": superseded").count(), 3, "{list}");
-    takes_entries(&founders, 3);
+    founders.takes_entries(3);
 
     // As if the power had failed before the file was written: what is active and due is made good.
     founders.nodes[4].kill();
@@ -225,14 +225,14 @@ fn a_fifth_joins_by_ticket_and_who_was_away_walks_every_epoch() {
         let status = in_force(&founders, number, 4);
         assert_eq!(status["listed"], number != 0, "{status}");
     }
-    takes_entries(&founders, 3);
+    founders.takes_entries(3);
 }
 
 /// It recovers before it takes entries, and nobody talks with it in an epoch that is two behind: the epochs come first.
 #[test]
 fn a_factory_that_missed_two_epochs_recovers_and_takes_entries() {
     let (founders, _) = founded();
-    takes_entries(&founders, 3);
+    founders.takes_entries(3);
     founders.nodes[3].kill();
     for epoch in [1, 2] {
         let url = format!("t1.example=https://{epoch}.example");
@@ -244,7 +244,7 @@ fn a_factory_that_missed_two_epochs_recovers_and_takes_entries() {
     }
     founders.nodes[3].launch();
     let _ = in_force(&founders, 3, 2);
-    takes_entries(&founders, 3);
+    founders.takes_entries(3);
     let tail = founders
         .on(3, &["ledger", "tail", "--json"])
         .expect(0)
@@ -303,14 +303,6 @@ fn a_ticket_of_a_federation_works_once_in_time_and_there() {
         let why = refused["refusal"].as_str().unwrap();
         assert!(why.contains("another federation"), "{why}");
     }
-}
-
-/// The factory's entries are acknowledged: the federation works.
-fn takes_entries(founders: &Founders, factory: usize) {
-    let file = founders.beside("line.ndjson");
-    fs::write(&file, "{\"said\":\"hello\"}\n").unwrap();
-    let file = file.to_string_lossy();
-    let _ = founders.until(factory, &["append", &file, "--wait", "acked", "--json"]);
 }
 
 fn path(founders: &Founders, number: usize) -> String {

@@ -2,7 +2,7 @@
 //! becomes a factory.
 #![allow(clippy::unwrap_used)] // helpers of tests may unwrap as tests do
 
-use belfry_tests::founders::{Founders, vote};
+use belfry_tests::founders::Founders;
 use std::fs;
 
 const FOUR: [(&str, &str); 4] = [
@@ -11,39 +11,6 @@ const FOUR: [(&str, &str); 4] = [
     ("t3.example", "tower"),
     ("shop.example/line", "factory"),
 ];
-
-/// Somebody drafts, those who vote sign, and it is in force at `everybody`.
-fn amend(
-    founders: &Founders,
-    epoch: u64,
-    options: &[&str],
-    signers: &[usize],
-    everybody: &[usize],
-) {
-    let made = founders.until(0, &[&["genesis", "amend", "--json"], options].concat());
-    let hash = made["drafted"].as_str().unwrap().to_owned();
-    for number in signers {
-        let _ = founders.wait(*number, "knows the amendment", |status| {
-            vote(status, &hash).is_some()
-        });
-        let confirm = format!("{epoch}:{}", &hash[..8]);
-        let args = ["genesis", "sign", &hash[..12], "--confirm", &confirm];
-        let _ = founders.on(*number, &args).expect(0);
-    }
-    for number in everybody {
-        let _ = founders.wait(*number, "is in the epoch", |status| {
-            status["epoch_in_force"] == epoch
-        });
-    }
-}
-
-/// An entry of a node's own ledger that a quorum acknowledges.
-fn takes_entries(founders: &Founders, number: usize) {
-    let file = founders.beside("some.ndjson");
-    fs::write(&file, "{\"n\":1}\n").unwrap();
-    let file = file.to_string_lossy().into_owned();
-    let _ = founders.until(number, &["append", &file, "--wait", "acked", "--json"]);
-}
 
 #[test]
 fn a_tower_gets_a_new_identity_and_another_becomes_a_factory() {
@@ -55,7 +22,7 @@ fn a_tower_gets_a_new_identity_and_another_becomes_a_factory() {
     for number in 0..4 {
         assert_eq!(founders.founded(number), id);
     }
-    takes_entries(&founders, 3);
+    founders.takes_entries(3);
 
     // t2 lost everything, its keys among it. A new directory of its name comes with a ticket, and is listed with its new key.
     let before = founders
@@ -75,8 +42,8 @@ fn a_tower_gets_a_new_identity_and_another_becomes_a_factory() {
         .on(0, &["genesis", "amend", "--identity", "t3.example"])
         .expect(2);
     assert!(nobody.stderr.contains("in the name of"), "{nobody:?}");
-    amend(
-        &founders,
+    founders.amend(
+        0,
         1,
         &["--identity", "t2.example"],
         &[0, 1, 2, 3],
@@ -87,21 +54,21 @@ fn a_tower_gets_a_new_identity_and_another_becomes_a_factory() {
         chain.lines().last().unwrap().contains(after.stdout.trim()),
         "{chain}"
     );
-    takes_entries(&founders, 3);
+    founders.takes_entries(3);
 
     // A tower becomes a factory, too: its ledger is acknowledged from there on.
-    amend(
-        &founders,
+    founders.amend(
+        0,
         2,
         &["--role", "t3.example=factory,tower"],
         &[0, 2, 3],
         &[0, 1, 2, 3],
     );
-    takes_entries(&founders, 2);
-    takes_entries(&founders, 3);
+    founders.takes_entries(2);
+    founders.takes_entries(3);
     let receipts = founders.beside("receipts").to_string_lossy().into_owned();
     let file = founders
-        .beside("some.ndjson")
+        .beside("line.ndjson")
         .to_string_lossy()
         .into_owned();
     let args = [

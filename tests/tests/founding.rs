@@ -331,17 +331,12 @@ fn an_identity_key_on_another_machine_signs_what_was_reviewed_and_nothing_else()
     let refused = sign(&other.to_string_lossy(), &format!("0:{}", &hash[..8])).expect(1);
     assert!(refused.stderr.contains("signed manifest"), "{refused:?}");
     // A statement that does not follow from the manifest beside it is signed in no case, and locks nothing.
-    let locked = fs::read(
-        PathBuf::from(&*offline)
-            .join("keys/votes")
-            .read_dir()
-            .unwrap()
-            .next()
-            .unwrap()
-            .unwrap()
-            .path(),
-    )
-    .unwrap();
+    let lock = || {
+        let votes = fs::read_dir(PathBuf::from(&*offline).join("keys/votes"));
+        let mut files = votes.unwrap().map(|file| file.unwrap().path());
+        fs::read(files.next().unwrap()).unwrap()
+    };
+    let locked = lock();
     let lineage = "lineage ";
     for (from, to) in [
         ("epoch 0", "epoch 1"),
@@ -368,18 +363,7 @@ fn an_identity_key_on_another_machine_signs_what_was_reviewed_and_nothing_else()
         refused.stderr.contains("this is the key of t2.example"),
         "{refused:?}"
     );
-    let after = fs::read(
-        PathBuf::from(&*offline)
-            .join("keys/votes")
-            .read_dir()
-            .unwrap()
-            .next()
-            .unwrap()
-            .unwrap()
-            .path(),
-    )
-    .unwrap();
-    assert_eq!(after, locked);
+    assert_eq!(lock(), locked);
     // A node that votes by itself signs no requests: it would not know of the vote.
     let here = founders
         .on(

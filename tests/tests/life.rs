@@ -2,7 +2,7 @@
 //! member leaves, one is lost and replaced; in the end every receipt of every epoch verifies for a stranger who knows an id.
 #![allow(clippy::unwrap_used)] // helpers of tests may unwrap as tests do
 
-use belfry_tests::founders::{Founders, vote};
+use belfry_tests::founders::Founders;
 use belfry_tests::run;
 use std::collections::BTreeMap;
 use std::fs;
@@ -28,35 +28,6 @@ struct Life {
 }
 
 impl Life {
-    /// A member drafts, those who vote sign, and it is in force at `everybody`.
-    fn amend(
-        &self,
-        at: usize,
-        epoch: u64,
-        options: &[&str],
-        signers: &[usize],
-        everybody: &[usize],
-    ) {
-        let args = [&["genesis", "amend", "--json"], options].concat();
-        let made = self.founders.until(at, &args);
-        let hash = made["drafted"].as_str().unwrap().to_owned();
-        for number in signers {
-            let _ = self
-                .founders
-                .wait(*number, "knows the amendment", |status| {
-                    vote(status, &hash).is_some()
-                });
-            let confirm = format!("{epoch}:{}", &hash[..8]);
-            let args = ["genesis", "sign", &hash[..12], "--confirm", &confirm];
-            let _ = self.founders.on(*number, &args).expect(0);
-        }
-        for number in everybody {
-            let _ = self.founders.wait(*number, "is in the epoch", |status| {
-                status["epoch_in_force"] == epoch
-            });
-        }
-    }
-
     /// Somebody comes with a ticket of the first node that is asked.
     fn invite(&self, host: usize, guest: usize) {
         let ticket = self.founders.ticket_of(host, &["--role", "tower"]);
@@ -151,7 +122,8 @@ fn receipts_of_every_epoch_verify_for_a_stranger() {
 fn lives(life: &mut Life) {
     // A fifth, by ticket.
     life.invite(1, 4);
-    life.amend(1, 1, &["--add"], &[0, 1, 2, 3, 4], &[0, 1, 2, 3, 4]);
+    life.founders
+        .amend(1, 1, &["--add"], &[0, 1, 2, 3, 4], &[0, 1, 2, 3, 4]);
     life.judged_by(1);
     life.receipts(1);
     // New keys for everybody, and nobody stops.
@@ -160,7 +132,7 @@ fn lives(life: &mut Life) {
     }
     life.receipts(11);
     // One leaves.
-    life.amend(
+    life.founders.amend(
         2,
         2,
         &["--remove", "t1.example"],
@@ -176,7 +148,8 @@ fn lives(life: &mut Life) {
     life.receipts(22);
     life.invite(2, 5);
     let options = ["--add", "--remove", "t2.example"];
-    life.amend(2, 3, &options, &[2, 3, 4, 5], &[2, 3, 4, 5]);
+    life.founders
+        .amend(2, 3, &options, &[2, 3, 4, 5], &[2, 3, 4, 5]);
     life.judged_by(3);
     life.receipts(3);
 }

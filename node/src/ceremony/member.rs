@@ -12,11 +12,9 @@ use crate::node::Node;
 use crate::store::Reader;
 use crate::writer::{Published, Writer};
 use belfry_keys::NodeKeys;
-use belfry_protocol::entry::leaf::{Content, Leaf};
+use belfry_protocol::entry::json::Json;
 use belfry_protocol::genesis::Vote;
 use belfry_protocol::genesis::ceremony::Input;
-use belfry_protocol::tlog::bundle;
-use belfry_protocol::tlog::tile::{Bundle, TILE_WIDTH};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -269,29 +267,7 @@ fn busy() -> Failure {
 
 /// Every vote in this node's own ledger, with its index.
 fn own_votes(reader: &Reader) -> Result<Vec<(u64, Vote)>, Failure> {
-    let size = reader.head()?.size();
-    let mut votes = Vec::new();
-    for at in 0..size.div_ceil(TILE_WIDTH) {
-        let Some(wanted) = Bundle::of_tree(at, size) else {
-            break;
-        };
-        let bytes = reader.bundle(wanted)?;
-        for (index, entry) in (at * TILE_WIDTH..).zip(bundle::entries(&bytes)) {
-            let Ok(entry) = entry else { continue };
-            if memchr::memmem::find(entry, b"\"kind\":\"genesis.vote\"").is_none() {
-                continue;
-            }
-            if let Ok(Leaf {
-                kind,
-                content: Content::Body(body),
-                ..
-            }) = Leaf::parse(entry)
-                && kind == "genesis.vote"
-                && let Ok(vote) = Vote::parse(&body.to_canonical())
-            {
-                votes.push((index, vote));
-            }
-        }
-    }
-    Ok(votes)
+    let votes = reader.bodies("genesis.vote")?.into_iter();
+    let read = |(index, body): (u64, Json)| Some((index, Vote::parse(&body.to_canonical()).ok()?));
+    Ok(votes.filter_map(read).collect())
 }

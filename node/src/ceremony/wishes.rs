@@ -77,15 +77,16 @@ impl Task {
                 super::amendment::speaks(&manifest)?;
                 let (status, hash) = (self.votes()?, manifest.hash());
                 let round = round.unwrap_or_else(|| clerk::round_of(&status, &hash));
-                let outcome = self.take(vec![Input::Approve {
-                    manifest: hash,
-                    round,
-                    confirm: confirm.clone(),
-                }])?;
-                first_refusal(&outcome)?;
-                let mut shown = self.shown(&hash.to_hex())?;
-                shown["unsigned"] = json!(outcome.unsigned.len());
-                Ok(shown)
+                let confirm = confirm.clone();
+                let manifest = hash;
+                self.cast(
+                    &hash,
+                    Input::Approve {
+                        manifest,
+                        round,
+                        confirm,
+                    },
+                )
             }
             Wish::Recover { recovery } => {
                 let link = Link::parse(recovery.as_bytes()).map_err(refused)?;
@@ -97,15 +98,8 @@ impl Task {
                 self.shown(&hash)
             }
             Wish::Yield { manifest, confirm } => {
-                let hash = meant(manifest)?.hash();
-                let outcome = self.take(vec![Input::Yield {
-                    manifest: hash,
-                    confirm: confirm.clone(),
-                }])?;
-                first_refusal(&outcome)?;
-                let mut shown = self.shown(&hash.to_hex())?;
-                shown["unsigned"] = json!(outcome.unsigned.len());
-                Ok(shown)
+                let (manifest, confirm) = (meant(manifest)?.hash(), confirm.clone());
+                self.cast(&manifest, Input::Yield { manifest, confirm })
             }
             Wish::Reject { manifest, reason } => {
                 let saying = Saying::Refuse {
@@ -246,6 +240,15 @@ impl Task {
     fn say(&mut self, document: Document) -> Result<(), Failure> {
         let outcome = self.take(vec![Input::Document(Box::new(document))])?;
         first_refusal(&outcome)
+    }
+
+    /// A vote of this node's own; its key may be elsewhere.
+    fn cast(&mut self, manifest: &Hash, input: Input) -> Result<Value, Failure> {
+        let outcome = self.take(vec![input])?;
+        first_refusal(&outcome)?;
+        let mut shown = self.shown(&manifest.to_hex())?;
+        shown["unsigned"] = json!(outcome.unsigned.len());
+        Ok(shown)
     }
 
     /// What is known of manifests that were not taken back; everything, if all were.

@@ -3,6 +3,8 @@
 //! engine's.
 
 pub mod bans;
+#[cfg(feature = "http")]
+mod bodies;
 pub mod index;
 pub mod layout;
 mod look;

@@ -6,12 +6,10 @@ use super::super::audit::read_at_most;
 use super::super::context::Context;
 use crate::exit::{Code, Failure};
 use crate::member::Epochs;
-use belfry_protocol::entry::leaf::{Content, Leaf};
+use belfry_protocol::entry::json::Json;
 use belfry_protocol::genesis::chain::MAX_CHAIN_BYTES;
 use belfry_protocol::genesis::{Evidence, MAX_EVIDENCE_BYTES, Saying, Strict, Verifier};
 use belfry_protocol::note::VerifierKey;
-use belfry_protocol::tlog::bundle;
-use belfry_protocol::tlog::tile::{Bundle, TILE_WIDTH};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -50,33 +48,10 @@ fn list(context: &Context, out: Option<&Path>) -> Result<(), Failure> {
 }
 
 fn found(context: &Context) -> Result<Vec<(u64, Evidence)>, Failure> {
-    let reader = context.reader()?;
-    let size = reader.head()?.size();
-    let mut found = Vec::new();
-    for at in 0..size.div_ceil(TILE_WIDTH) {
-        let Some(wanted) = Bundle::of_tree(at, size) else {
-            break;
-        };
-        let bytes = reader.bundle(wanted)?;
-        for (index, entry) in (at * TILE_WIDTH..).zip(bundle::entries(&bytes)) {
-            let Ok(entry) = entry else { continue };
-            // Nearly no entry is one.
-            if memchr::memmem::find(entry, b"\"kind\":\"genesis.evidence\"").is_none() {
-                continue;
-            }
-            if let Ok(Leaf {
-                kind,
-                content: Content::Body(body),
-                ..
-            }) = Leaf::parse(entry)
-                && kind == "genesis.evidence"
-                && let Ok(evidence) = Evidence::parse(&body.to_canonical())
-            {
-                found.push((index, evidence));
-            }
-        }
-    }
-    Ok(found)
+    let entries = context.reader()?.bodies("genesis.evidence")?.into_iter();
+    let read =
+        |(index, body): (u64, Json)| Some((index, Evidence::parse(&body.to_canonical()).ok()?));
+    Ok(entries.filter_map(read).collect())
 }
 
 /// Two votes of one key that a chain of manifests lists.
