@@ -163,7 +163,7 @@ impl Task {
                 .member
                 .as_ref()
                 .and_then(|beside| beside.link.members());
-            if let Some(members) = members.as_ref().filter(|_| !begun) {
+            if let Some(members) = &members {
                 self.desk.look_at(members);
             }
             if !begun && members.is_some() && Instant::now() >= again_at {
@@ -239,13 +239,6 @@ impl Task {
         self.exchange.set_up(way.up());
         if self.recovering {
             return self.tick(false);
-        }
-        let members = self
-            .member
-            .as_ref()
-            .and_then(|beside| beside.link.members());
-        if let Some(members) = members {
-            self.desk.look_at(&members);
         }
         let acked = heard.published.borrow().acked;
         let waits = self.desk.ceremony()?.waits_for();
